@@ -1,0 +1,69 @@
+"""What the notebooks call: `check` an answer, ask for a `hint`."""
+
+import html
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from IPython.display import display
+
+from course.exercise import find
+from course.verdicts import examine
+
+handed_out = []  # the references that `check` has returned: not the learner's own work
+hints_given = Counter()
+COLOURS = {"✓": "#009E73", "✗": "#D55E00", "○": "#6b7280", "?": "#0072B2"}
+
+
+@dataclass(frozen=True)
+class Note:
+    """A message to the learner, with a coloured edge in a notebook and plain anywhere else."""
+
+    sign: str
+    title: str
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{self.sign} {self.title} – {self.text}"
+
+    def _repr_html_(self) -> str:
+        first, _, rest = self.text.partition("\n")
+        table = f"<pre style='margin:6px 0 0 0'>{html.escape(rest)}</pre>" if rest else ""
+        return (
+            f"<div style='border-left:4px solid {COLOURS[self.sign]};padding:4px 10px'>"
+            f"<b>{self.sign} {html.escape(self.title)}</b> – {html.escape(first)}{table}</div>"
+        )
+
+
+def check(answer: Callable) -> Callable:
+    """Tell what is right or wrong with an answer, and return what the notebook goes on with.
+
+    That is the answer itself if it is right, and the reference if it is not.
+    """
+    exercise = find(answer.__name__)
+    title = f"{exercise.number} {exercise.name}"
+    if any(answer is reference for reference in handed_out):
+        text = "this is the library's; run the cell with your own code again, then this one"
+        display(Note("○", title, text))
+        return answer
+    verdict = examine(exercise, answer)
+    if verdict.passed:
+        display(Note("✓", title, verdict.message))
+        return answer
+    if not verdict.written:
+        display(Note("○", title, "not written yet; going on with the library's"))
+    else:
+        more = f'hint("{exercise.number}") helps on; going on with the library\'s until then.'
+        display(Note("✗", title, f"{verdict.message}\n\n{more}"))
+    reference = exercise.reference
+    handed_out.append(reference)
+    return reference
+
+
+def hint(number: str) -> None:
+    """Show the next hint of an exercise; each call goes one further."""
+    exercise = find(number)
+    given = min(hints_given[exercise.number] + 1, len(exercise.hints))
+    hints_given[exercise.number] = given
+    title = f"{exercise.number} {exercise.name}, hint {given} of {len(exercise.hints)}"
+    display(Note("?", title, exercise.hints[given - 1]))

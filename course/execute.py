@@ -1,0 +1,47 @@
+"""Running the notebooks and storing what they print."""
+
+import os
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from course.build import build, dumps, normalise
+from course.source import NOTEBOOKS, ROOT, chapters, code_cells, read
+
+IGNORED = "nbval-ignore-output"
+
+
+def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """Run a notebook from top to bottom, in place. Raises CellExecutionError where a cell fails."""
+    os.environ.pop("MPLBACKEND", None)  # figures would not reach the notebook
+    client = NotebookClient(
+        notebook,
+        timeout=900,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        record_timing=False,
+        coalesce_streams=True,
+    )
+    client.execute()
+    return notebook
+
+
+def execute(only: str = "") -> None:
+    """Build, then run both editions and store their outputs."""
+    build(only)
+    for source in chapters(only):
+        for path in (source, NOTEBOOKS / source.name):
+            start = time.perf_counter()
+            notebook = read(path)
+            before = {cell.id: (cell.source, cell.outputs) for cell in code_cells(notebook)}
+            run(notebook, path.parent)
+            for cell in code_cells(notebook):  # times and the like: keep the old ones, for a quiet diff
+                text, outputs = before[cell.id]
+                if IGNORED in cell.metadata.get("tags", []) and outputs and text == cell.source:
+                    cell.outputs = outputs
+            text = dumps(normalise(notebook))
+            if path.read_text("utf-8") != text:
+                path.write_text(text, encoding="utf-8", newline="\n")
+            print(f"ran {path.relative_to(ROOT)} in {time.perf_counter() - start:.1f} s")

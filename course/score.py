@@ -1,0 +1,37 @@
+"""How well the checks do: every wrong answer recognised, every right one accepted."""
+
+from course.exercise import Exercise, exercises
+from course.verdicts import examine
+
+
+def misjudged(exercise: Exercise) -> list[str]:
+    """Return what the check of one exercise gets wrong, one line each."""
+    lines = []
+    for mistake in exercise.mistakes:
+        verdict = examine(exercise, mistake.wrong)
+        if verdict.passed:
+            lines.append(f"{exercise.number} accepts the mistake {mistake.id}")
+        elif verdict.diagnosis != mistake.id:
+            lines.append(f"{exercise.number} takes the mistake {mistake.id} for {verdict.diagnosis}")
+    for answer in [exercise.reference, *exercise.styles]:
+        verdict = examine(exercise, answer)
+        if not verdict.passed:
+            lines.append(f"{exercise.number} rejects the right answer {answer.__name__}: {verdict.message}")
+    return lines
+
+
+def report(chapter: str = "") -> int:
+    """Print the score of every exercise, or of one chapter's; return the number of misjudged answers."""
+    chosen = [e for e in exercises().values() if e.number.startswith(f"{chapter}.") or not chapter]
+    wrong = []
+    for exercise in chosen:
+        lines = misjudged(exercise)
+        wrong += lines
+        print(
+            f"{exercise.number:>5} {exercise.name:24} {len(exercise.mistakes):3} mistakes "
+            f"{len(exercise.styles) + 1:3} right answers  {'ok' if not lines else 'MISJUDGED'}"
+        )
+    mistakes = sum(len(exercise.mistakes) for exercise in chosen)
+    right = sum(len(exercise.styles) + 1 for exercise in chosen)
+    print(f"{mistakes} wrong answers and {right} right ones, {len(wrong)} misjudged", *wrong, sep="\n")
+    return len(wrong)

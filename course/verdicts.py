@@ -1,0 +1,286 @@
+"""Telling a right answer from a wrong one, and one wrong answer from another."""
+
+import contextlib
+import copy
+import inspect
+import io
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from ctypes import c_ulong, py_object, pythonapi
+from dataclasses import dataclass
+from numbers import Number
+from typing import Any
+
+import numpy as np
+import torch
+
+from course.exercise import Exercise, find
+
+TIME_LIMIT = 10.0  # seconds for all cases of one exercise; the references need less than one
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of examining an answer."""
+
+    passed: bool
+    diagnosis: str | None  # the id of the mistake, where it is one that the course knows
+    message: str  # for the learner
+    hint: int = 1  # the hint to read next
+    written: bool = True  # False: the learner has not started yet
+
+
+class TimeUp(BaseException):
+    """Raised inside an answer that does not come to an end."""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception in the place of a result."""
+
+    error: BaseException
+
+    def where(self, answer: Callable) -> str:
+        """Return the learner's own line that raised, and the error in one line."""
+        text = f"{type(self.error).__name__}: {self.error}".splitlines()[0]
+        code = [frame for frame in traceback.extract_tb(self.error.__traceback__)]
+        own = [frame for frame in code if frame.filename == source_file(answer)]
+        if not own:
+            return text
+        return f"{text}\n    in {own[-1].name}, line {own[-1].lineno}: {own[-1].line}"
+
+
+def source_file(answer: Callable) -> str | None:
+    """Return the file (in a notebook: the cell) that an answer was written in."""
+    functions = vars(answer).values() if isinstance(answer, type) else [answer]
+    return next((f.__code__.co_filename for f in functions if hasattr(f, "__code__")), None)
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeUp in this thread if the block takes longer."""
+    thread, finished, lock = threading.get_ident(), False, threading.Lock()
+
+    def interrupt():
+        with lock:
+            if not finished:
+                pythonapi.PyThreadState_SetAsyncExc(c_ulong(thread), py_object(TimeUp))
+
+    timer = threading.Timer(seconds, interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        with lock:
+            finished = True
+        timer.cancel()
+
+
+def is_stub(error: BaseException, answer: Callable) -> bool:
+    """Tell whether an error comes from the gap that is still in the answer itself."""
+    if not isinstance(error, NotImplementedError) or error.args:
+        return False
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return frames[-1][0].f_code.co_qualname.split(".")[0] == answer.__name__
+
+
+def same(got: Any, want: Any, tolerance: float) -> bool:
+    """Tell whether two results are equal: numbers within the tolerance, all else exactly."""
+    if isinstance(want, Raised) or isinstance(got, Raised):
+        return isinstance(want, Raised) and isinstance(got, Raised) and type(got.error) is type(want.error)
+    if isinstance(want, Mapping):
+        return (
+            isinstance(got, Mapping)
+            and got.keys() == want.keys()
+            and all(same(got[key], want[key], tolerance) for key in want)
+        )
+    if isinstance(want, (torch.Tensor, np.ndarray)):
+        if not isinstance(got, (torch.Tensor, np.ndarray)):
+            return False
+        got, want = torch.as_tensor(got), torch.as_tensor(want)
+        if got.shape != want.shape or kind(got) != kind(want):
+            return False
+        got, want = got.detach().double(), want.detach().double()
+        return torch.allclose(got, want, rtol=tolerance, atol=tolerance, equal_nan=True)
+    if isinstance(want, (list, tuple)):
+        return (
+            isinstance(got, (list, tuple))
+            and len(got) == len(want)
+            and all(same(g, w, tolerance) for g, w in zip(got, want))
+        )
+    if isinstance(want, Number) and not isinstance(want, bool):
+        if isinstance(got, (torch.Tensor, np.ndarray, np.generic)) and torch.as_tensor(got).numel() == 1:
+            got = got.item()
+        return (
+            isinstance(got, Number)
+            and not isinstance(got, bool)
+            and (
+                got == want or abs(got - want) <= tolerance * (1 + abs(want)) or (got != got and want != want)
+            )
+        )
+    return type(got) is type(want) and got == want
+
+
+def kind(tensor: torch.Tensor) -> str:
+    """Return what a tensor holds: bool, whole numbers or floats; the precision does not matter."""
+    if tensor.dtype == torch.bool:
+        return "bool"
+    return "float" if tensor.is_floating_point() else "whole numbers"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What an answer did with all cases of an exercise."""
+
+    results: list  # one for each case; Raised where it raised
+    printed: str
+    changed: list[bool]  # whether it changed its arguments, for each case
+
+
+def attempt(exercise: Exercise, answer: Callable) -> Attempt:
+    """Run an answer on every case. Raises TimeUp if it does not come to an end."""
+    results, changed, printed = [], [], io.StringIO()
+    with time_limit(TIME_LIMIT), contextlib.redirect_stdout(printed):
+        for arguments in exercise.cases():
+            before = copy.deepcopy(arguments)
+            try:
+                results.append(exercise.run(answer, *arguments))
+            except Exception as error:
+                results.append(Raised(error))
+            changed.append(not same(arguments, before, 0.0))
+    return Attempt(results, printed.getvalue(), changed)
+
+
+def examine(exercise: str | Exercise, answer: Callable) -> Verdict:
+    """Return whether an answer is right and, where it is not, which mistake it is.
+
+    exercise is a number ("3.2") or a name ("causal_mask"). Raises KeyError for one that is not there.
+    """
+    if not isinstance(exercise, Exercise):
+        exercise = find(exercise)
+    try:
+        got = attempt(exercise, answer)
+    except TimeUp:
+        return Verdict(
+            False,
+            "endless",
+            f"it was still running after {TIME_LIMIT:.0f} seconds. Look for a loop whose end never comes.",
+        )
+    want = attempt(exercise, exercise.reference)
+    if any(isinstance(result, Raised) and is_stub(result.error, answer) for result in got.results):
+        return Verdict(False, "unwritten", "not written yet", written=False)
+    wrong = [
+        i for i, (g, w) in enumerate(zip(got.results, want.results)) if not same(g, w, exercise.tolerance)
+    ]
+    if not wrong:
+        if any(got.changed):
+            return Verdict(
+                False,
+                "in-place",
+                "the result is right, but your code changes the arguments that it was given; the caller may "
+                "still need them. Make a new object instead of writing into the old one.",
+            )
+        return Verdict(True, None, exercise.done)
+    first = wrong[0]
+    evidence = compare(exercise, first, got.results[first], want.results[first])
+    for mistake in exercise.mistakes:
+        if alike(got, attempt(exercise, mistake.wrong), exercise.tolerance):
+            says = mistake.says
+            if callable(says):
+                says = says(got.results[first], want.results[first])
+            return Verdict(False, mistake.id, f"{says}\n{evidence}", mistake.hint)
+    diagnosis, says = symptom(got, first, want.results[first], answer)
+    return Verdict(False, diagnosis, f"{says}\n{evidence}" if diagnosis != "raises" else says)
+
+
+def alike(got: Attempt, known: Attempt, tolerance: float) -> bool:
+    """Tell whether an answer did with every case what a known mistake does with it."""
+    for g, k in zip(got.results, known.results):
+        if not same(g, k, tolerance):
+            return False
+        if isinstance(g, Raised) and str(g.error) != str(k.error):
+            return False
+    return True
+
+
+def symptom(got: Attempt, case: int, want: Any, answer: Callable) -> tuple[str | None, str]:
+    """Return what is wrong with a result at first sight, where no known mistake explains it."""
+    result = got.results[case]
+    if isinstance(result, Raised):
+        if isinstance(result.error, NotImplementedError) and not result.error.args:
+            return "raises", "it calls something that is not written yet. Run that exercise's check first."
+        return "raises", f"it raises {result.where(answer)}"
+    if isinstance(want, Raised):
+        return "accepts", f"it should raise {type(want.error).__name__} here, and it returned a result."
+    if result is None:
+        if got.printed:
+            return "printed", "it prints its result and returns None. Return the result instead."
+        return "nothing", "it returns None. Is there a return at the end?"
+    if isinstance(want, torch.Tensor):
+        if not isinstance(result, (torch.Tensor, np.ndarray)):
+            return "type", f"it returns a {type(result).__name__}, but a tensor is wanted."
+        result = torch.as_tensor(result)
+        if result.shape != want.shape:
+            return (
+                "shape",
+                f"its result has shape {tuple(result.shape)}, but should have {tuple(want.shape)}.",
+            )
+        if kind(result) != kind(want):
+            return "dtype", f"its result holds {kind(result)} ({result.dtype}), but should hold {kind(want)}."
+        if result.is_floating_point() and result.isnan().any() and not want.isnan().any():
+            return "nan", "its result has NaN in it: somewhere 0/0, inf - inf, or a row that is all -inf."
+    elif type(result) is not type(want) and not (
+        isinstance(result, (list, tuple, Number)) and isinstance(want, (list, tuple, Number))
+    ):
+        return "type", f"it returns a {type(result).__name__}, but a {type(want).__name__} is wanted."
+    return None, "the result is not the right one."
+
+
+def compare(exercise: Exercise, case: int, got: Any, want: Any) -> str:
+    """Return a small table of one case: what went in, what was expected, what came out."""
+    arguments = exercise.cases()[case]
+    names = exercise.arguments or tuple(inspect.signature(exercise.reference).parameters)
+    rows = [("with", "\n".join(f"{name} = {brief(value)}" for name, value in zip(names, arguments)))]
+    rows += [("expected", brief(want)), ("got", brief(got))]
+    place = first_difference(got, want, exercise.tolerance)
+    if place:
+        rows.append(("differs", place))
+    return "\n".join(f"{name:>8}  {text}".replace("\n", "\n" + " " * 10) for name, text in rows)
+
+
+def first_difference(got: Any, want: Any, tolerance: float) -> str | None:
+    """Return the first place at which two tensors of one shape differ."""
+    if not (isinstance(got, torch.Tensor) and isinstance(want, torch.Tensor) and got.shape == want.shape):
+        return None
+    if want.ndim == 0:
+        return None
+    close = torch.isclose(got.detach().double(), want.detach().double(), tolerance, tolerance, equal_nan=True)
+    if close.all():
+        return None
+    index = (~close).nonzero()[0].tolist()
+    return f"first at {index}: expected {brief(want[tuple(index)])}, got {brief(got[tuple(index)])}"
+
+
+def brief(value: Any, most: int = 300) -> str:
+    """Return a value as a short text: large tensors by their shape, floats with 4 digits."""
+    if isinstance(value, Raised):
+        return f"{type(value.error).__name__}: {value.error}".splitlines()[0][:most]
+    if isinstance(value, torch.Tensor):
+        value = value.detach()
+        if value.numel() > 36:
+            return f"a tensor {tuple(value.shape)}"
+        if value.is_floating_point():
+            with np.printoptions(precision=4, suppress=True):
+                return str(value.numpy()) if value.ndim else f"{value.item():.4g}"
+        return str(value.tolist())
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)) and len(value) <= 12:
+        text = ", ".join(brief(part) for part in value)
+        return f"[{text}]" if isinstance(value, list) else f"({text})"
+    if isinstance(value, torch.nn.Module):
+        return type(value).__name__
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 3] + "..."

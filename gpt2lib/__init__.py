@@ -1,0 +1,68 @@
+"""Learn GPT-2 by building it: the library that the notebooks of this course become.
+
+Names are loaded when they are first used, so that `import gpt2lib` is quick and a tokenizer needs
+no torch.
+"""
+
+from importlib import import_module
+
+_MODULE_OF = {
+    "Block": "model",
+    "CausalSelfAttention": "attention",
+    "GPT2Config": "config",
+    "KVCache": "cache",
+    "LayerCache": "cache",
+    "Pair": "tokenizer",
+    "Progress": "training",
+    "Sampler": "sampling",
+    "Tokenizer": "tokenizer",
+    "Trainer": "training",
+    "TrainingConfig": "training",
+    "attend": "attention",
+    "bits_per_byte": "training",
+    "bpe": "tokenizer",
+    "bytes_to_unicode": "tokenizer",
+    "causal_mask": "attention",
+    "check_tokens": "model",
+    "complete": "generation",
+    "count_pairs": "tokenizer",
+    "decay_groups": "training",
+    "embed": "embeddings",
+    "from_pretrained": "checkpoint",
+    "gelu": "mlp",
+    "generate": "generation",
+    "greedy": "sampling",
+    "keep_top_k": "sampling",
+    "keep_top_p": "sampling",
+    "layer_norm": "model",
+    "learning_rate": "training",
+    "mean_loss": "training",
+    "merge_heads": "attention",
+    "merge_pair": "tokenizer",
+    "next_token_loss": "training",
+    "read_config": "checkpoint",
+    "read_merges": "tokenizer",
+    "read_weights": "checkpoint",
+    "replacing": "files",
+    "sample_batch": "training",
+    "save_pretrained": "checkpoint",
+    "scale_temperature": "sampling",
+    "split_heads": "attention",
+    "split_text": "tokenizer",
+    "train_merges": "tokenizer",
+    "unembed": "embeddings",
+}
+
+__all__ = list(_MODULE_OF)
+
+
+def __getattr__(name: str):
+    """Import a public name from its module."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'gpt2lib' has no attribute {name!r}")
+    return getattr(import_module(f"gpt2lib.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*globals(), *_MODULE_OF])

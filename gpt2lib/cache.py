@@ -1,0 +1,86 @@
+"""The keys and values that generation keeps between steps. Built in chapter 07."""
+
+import torch
+
+from gpt2lib.config import GPT2Config
+
+
+class LayerCache:
+    """Keep the keys and values of one layer, in memory set aside once.
+
+    `length` is the number of tokens it holds. Queries are not kept: no later token asks for them.
+    """
+
+    def __init__(self, k: torch.Tensor, v: torch.Tensor):
+        """Use k and v (B, H, n_positions, D) as the memory; what is in them does not matter."""
+        self.k, self.v = k, v
+        self.length = 0
+
+    def append(self, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the keys and values of new tokens and return all of them.
+
+        k, v (B, H, T, D) -> k, v (B, H, S, D), views into the memory. Raises ValueError, and keeps
+        what it has, if the shape does not belong here or the tokens do not fit.
+        """
+        B, H, capacity, D = self.k.shape
+        T = k.shape[2]
+        if k.shape != v.shape or k.shape != (B, H, T, D):
+            raise ValueError(
+                f"k has shape {tuple(k.shape)} and v {tuple(v.shape)}, but this cache takes "
+                f"(B={B}, H={H}, T, D={D}); "
+                f"open it with the model's config and the batch size of the tokens"
+            )
+        end = self.length + T
+        if end > capacity:
+            raise ValueError(
+                f"the cache holds {self.length} tokens and {T} more are to go in, but it has room for "
+                f"{capacity}; open a new cache with the tokens that matter most"
+            )
+        self.k[:, :, self.length : end] = k
+        self.v[:, :, self.length : end] = v
+        self.length = end
+        return self.k[:, :, :end], self.v[:, :, :end]
+
+
+class KVCache:
+    """Keep the keys and values of every layer of one model for one batch of texts.
+
+    `cache[i]` is the cache of layer i. Source: Pope et al. 2022, section 3.3.
+    """
+
+    def __init__(
+        self,
+        config: GPT2Config,
+        batch_size: int = 1,
+        *,
+        max_length: int | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ):
+        """Set memory aside for `max_length` tokens in each of `batch_size` texts.
+
+        max_length counts the prompt and the new tokens; None stands for n_positions. It takes
+        2 * n_layer * n_embd numbers a token. Raises ValueError if either size is below 1 or
+        max_length is above n_positions.
+        """
+        max_length = config.n_positions if max_length is None else max_length
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, but a cache serves at least 1 text")
+        if not 1 <= max_length <= config.n_positions:
+            raise ValueError(
+                f"max_length is {max_length}, but this model reads 1 to "
+                f"{config.n_positions} tokens (n_positions)"
+            )
+        size = (2, batch_size, config.n_head, max_length, config.n_embd // config.n_head)
+        self.layers = [
+            LayerCache(*torch.empty(size, dtype=dtype, device=device)) for _ in range(config.n_layer)
+        ]
+
+    @property
+    def length(self) -> int:
+        """How many tokens of each text the cache holds."""
+        return self.layers[-1].length
+
+    def __getitem__(self, layer: int) -> LayerCache:
+        """Return the cache of one layer."""
+        return self.layers[layer]

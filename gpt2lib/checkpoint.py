@@ -1,0 +1,210 @@
+"""Loading and saving weights in the published format. Built in chapter 05."""
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import huggingface_hub
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from gpt2lib.config import PRESETS, GPT2Config
+from gpt2lib.files import replacing
+from gpt2lib.model import GPT2
+from gpt2lib.tokenizer import Tokenizer
+
+SIZES = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "layer_norm_epsilon")
+SHIPPED = ("tales",)  # the models that come with gpt2lib
+TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+# what GPT-2 does where a config.json could say otherwise
+FIXED = {
+    "model_type": ("gpt2",),
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "add_cross_attention": (False,),
+    "tie_word_embeddings": (True,),
+}
+# what older checkpoints hold beside the weights: the mask, which GPT-2 can compute
+BUFFERS = (".attn.bias", ".attn.masked_bias")
+
+
+def read_config(directory: Path) -> GPT2Config:
+    """Return the sizes in a directory's `config.json`.
+
+    Raises FileNotFoundError without one, ValueError if it describes another model than GPT-2.
+    """
+    path = directory / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{directory} has no config.json; pass a directory that save_pretrained wrote"
+        )
+    try:
+        settings = json.loads(path.read_text("utf-8"))
+        config = GPT2Config(**{name: settings[name] for name in SIZES if name in settings})
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); save the model again") from error
+    fixed = FIXED | {"n_inner": (None, 4 * config.n_embd)}
+    for name, allowed in fixed.items():
+        if settings.get(name, allowed[0]) not in allowed:
+            raise ValueError(
+                f"{path} says {name} = {settings[name]!r}, but GPT-2 has {allowed[0]!r}; load another model"
+            )
+    return config
+
+
+def _weight_files(directory: Path) -> list[Path]:
+    """Return the safetensors files of a checkpoint: one, or the parts that its index names.
+
+    Raises FileNotFoundError if there are none or a part is missing.
+    """
+    index = directory / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    else:
+        names = ["model.safetensors"]
+    for name in names:
+        if not (directory / name).is_file():
+            pickled = (directory / "pytorch_model.bin").is_file()
+            raise FileNotFoundError(
+                f"{directory} has no {name}"
+                + (
+                    ", and pytorch_model.bin is a pickle, which can run code when it is read"
+                    if pickled
+                    else ""
+                )
+                + "; save the model with safetensors"
+            )
+    return [directory / name for name in names]
+
+
+def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Return a checkpoint's tensors under the names and in the shapes of `GPT2`.
+
+    Raises ValueError, naming the tensors, if the files are damaged or do not hold exactly the
+    weights of a GPT-2 of these sizes.
+    """
+    with torch.device("meta"):
+        expected = {name: weight.shape for name, weight in GPT2(config).named_parameters()}
+    weights, head = {}, None
+    for path in _weight_files(directory):
+        try:
+            with safe_open(path, framework="pt") as file:
+                for stored in file.keys():
+                    name = stored.removeprefix("transformer.")
+                    if name.endswith(BUFFERS):
+                        continue
+                    weight = file.get_tensor(stored)
+                    if name == "lm_head.weight":
+                        head = weight
+                        continue
+                    if name.endswith(TRANSPOSED):
+                        weight = weight.T  # OpenAI's layers hold (in, out), nn.Linear (out, in)
+                    weights[name] = weight.to(dtype).contiguous()
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged ({error}); download or save it again") from error
+    missing, unknown = expected.keys() - weights.keys(), weights.keys() - expected.keys()
+    if missing or unknown:
+        raise ValueError(
+            f"the weights in {directory} are not those of a GPT-2 with {config.n_layer} layers: "
+            f"missing {_some(missing)}; not known {_some(unknown)}; check n_layer in config.json"
+        )
+    wrong = {name for name in expected if weights[name].shape != expected[name]}
+    if wrong:
+        name = min(wrong)
+        raise ValueError(
+            f"{_some(wrong)} in {directory} have another shape than config.json says: {name} is "
+            f"{tuple(weights[name].shape)} and should be {tuple(expected[name])}; check config.json"
+        )
+    if head is not None and not torch.equal(head.to(dtype), weights["wte.weight"]):
+        raise ValueError(
+            f"lm_head.weight in {directory} differs from wte.weight, but GPT-2 uses one matrix for both; "
+            f"load a model with tied embeddings"
+        )
+    return weights
+
+
+def _some(names: set[str], most: int = 3) -> str:
+    """Return the first few names for an error message."""
+    listed = ", ".join(sorted(names)[:most]) or "nothing"
+    return listed + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _download(name: str) -> Path:
+    """Return the directory of a published model, fetched from the Hugging Face hub if need be.
+
+    Raises OSError, with what to do instead, if it cannot be fetched.
+    """
+    try:
+        directory = huggingface_hub.snapshot_download(
+            f"openai-community/{name}", allow_patterns=["config.json", "model.safetensors"]
+        )
+    except Exception as error:  # the hub client raises errors of several libraries
+        raise OSError(
+            f"{name} could not be fetched from the Hugging Face hub ({type(error).__name__}); connect to the "
+            f"internet once, pass a directory that holds it, or use {SHIPPED[0]!r}, which comes with gpt2lib"
+        ) from error
+    return Path(directory)
+
+
+def from_pretrained(
+    name_or_dir: str | Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+) -> tuple[GPT2, Tokenizer]:
+    """Return the model and the tokenizer of a checkpoint, ready to generate.
+
+    name_or_dir is a name (`tales`, which comes with gpt2lib; `gpt2`, `gpt2-medium`, `gpt2-large`,
+    `gpt2-xl`, fetched once from the Hugging Face hub) or a directory with `config.json` and
+    safetensors, as written by `save_pretrained` here or in transformers. Without tokenizer files in
+    it the tokenizer is GPT-2's. Raises FileNotFoundError for what is not there, ValueError for what
+    is not a GPT-2, OSError for what cannot be fetched.
+    """
+    if str(name_or_dir) in SHIPPED:
+        directory = Path(str(resources.files("gpt2lib").joinpath("data", str(name_or_dir))))
+    elif str(name_or_dir) in PRESETS:
+        directory = _download(name_or_dir)
+    else:
+        directory = Path(name_or_dir)
+        if not directory.is_dir():
+            raise FileNotFoundError(
+                f"there is no model and no directory called {str(name_or_dir)!r}; "
+                f"pass a directory or one of {', '.join([*SHIPPED, *PRESETS])}"
+            )
+    config = read_config(directory)
+    weights = read_weights(directory, config, dtype)
+    with torch.device("meta"):
+        model = GPT2(config)
+    model.load_state_dict(weights, assign=True)
+    has_tokenizer = any((directory / name).is_file() for name in ("merges.txt", "tokenizer.json"))
+    return model.to(device).eval(), Tokenizer.load(directory) if has_tokenizer else Tokenizer.gpt2()
+
+
+def save_pretrained(
+    model: GPT2, tokenizer: Tokenizer, directory: str | Path, *, dtype: torch.dtype | None = None
+) -> None:
+    """Write a model and its tokenizer so that `from_pretrained`, here and in transformers, reads them.
+
+    dtype is what the weights are stored as, None for what they are. Each file is replaced whole or
+    not at all.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(directory)
+    end = min(tokenizer.end_of_text, model.config.vocab_size - 1)
+    settings = {name: allowed[0] for name, allowed in FIXED.items()} | {
+        "architectures": ["GPT2LMHeadModel"],
+        "bos_token_id": end,
+        "eos_token_id": end,
+        **{name: getattr(model.config, name) for name in SIZES},
+    }
+    with replacing(directory / "config.json") as path:
+        path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+    weights = {}
+    for name, weight in model.named_parameters():
+        stored = weight.detach().T if name.endswith(TRANSPOSED) else weight.detach()
+        weights[f"transformer.{name}"] = stored.to(device="cpu", dtype=dtype or weight.dtype).contiguous()
+    with replacing(directory / "model.safetensors") as path:
+        save_file(weights, path, metadata={"format": "pt"})

@@ -1,0 +1,50 @@
+"""The sizes that make a GPT-2. Built in chapter 02."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    """Hold the sizes of one GPT-2; the defaults are GPT-2 small.
+
+    Raises ValueError for sizes that no GPT-2 can have. Source: Radford et al. 2019, table 2, and
+    the `config.json` of the published checkpoints, whose field names these are.
+    """
+
+    vocab_size: int = 50257  # V: 256 bytes + 50,000 merges + <|endoftext|>
+    n_positions: int = 1024  # the longest text, in tokens, that the model reads
+    n_embd: int = 768  # C: the width of the vector that stands for one token
+    n_layer: int = 12  # blocks on top of each other
+    n_head: int = 12  # H: attention heads in a block; each is n_embd / n_head wide
+    layer_norm_epsilon: float = 1e-5  # keeps LayerNorm from dividing by zero
+
+    def __post_init__(self):
+        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
+            size = getattr(self, name)
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"{name} is {size!r}, but it must be a whole number of at least 1")
+        if self.n_embd % self.n_head:
+            raise ValueError(
+                f"n_embd is {self.n_embd} and n_head is {self.n_head}, but every head gets the same "
+                f"width; choose an n_embd that is a multiple of n_head"
+            )
+        if not self.layer_norm_epsilon > 0:
+            raise ValueError(f"layer_norm_epsilon is {self.layer_norm_epsilon!r}, but it must be above 0")
+
+    @classmethod
+    def preset(cls, name: str) -> "GPT2Config":
+        """Return the sizes of a published model: gpt2, gpt2-medium, gpt2-large or gpt2-xl.
+
+        Raises ValueError for any other name. Source: Radford et al. 2019, table 2.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"no preset is called {name!r}; choose one of {', '.join(PRESETS)}")
+        return cls(**PRESETS[name])
+
+
+PRESETS = {
+    "gpt2": {"n_layer": 12, "n_head": 12, "n_embd": 768},
+    "gpt2-medium": {"n_layer": 24, "n_head": 16, "n_embd": 1024},
+    "gpt2-large": {"n_layer": 36, "n_head": 20, "n_embd": 1280},
+    "gpt2-xl": {"n_layer": 48, "n_head": 25, "n_embd": 1600},
+}

@@ -1,0 +1,130 @@
+"""GPT-2 itself: the residual block and the stack of them. Built in chapter 05."""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from gpt2lib.attention import CausalSelfAttention
+from gpt2lib.config import GPT2Config
+from gpt2lib.embeddings import embed, unembed
+from gpt2lib.mlp import MLP
+
+if TYPE_CHECKING:
+    from gpt2lib.cache import KVCache, LayerCache
+
+
+def layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float) -> torch.Tensor:
+    """Bring each vector to mean 0 and variance 1, then scale and shift each channel.
+
+    x (..., C), weight and bias (C,) -> (..., C). The variance divides by C, and eps is added to it
+    under the root. Source: Ba et al. 2016, section 3. `nn.LayerNorm` is the fused form.
+    """
+    mean = x.mean(dim=-1, keepdim=True)
+    variance = x.var(dim=-1, correction=0, keepdim=True)
+    return (x - mean) / torch.sqrt(variance + eps) * weight + bias
+
+
+def check_tokens(tokens: torch.Tensor, config: GPT2Config, start: int = 0) -> None:
+    """Raise ValueError unless `tokens` are ids (B, T) that a model of this config can read next.
+
+    They must be int64 or int32, lie in the vocabulary, and fit into n_positions after the `start`
+    tokens that a cache already holds.
+    """
+    if tokens.ndim != 2 or tokens.numel() == 0:
+        raise ValueError(
+            f"tokens have shape {tuple(tokens.shape)}, but the model reads (B, T) with at least one token "
+            f"in each row; for one text pass torch.tensor([ids])"
+        )
+    if tokens.dtype not in (torch.int64, torch.int32):
+        raise ValueError(
+            f"tokens are {tokens.dtype}, but ids are whole numbers; pass torch.int64 or torch.int32"
+        )
+    end = start + tokens.shape[1]
+    if end > config.n_positions:
+        seen = f"{start} tokens in the cache and {tokens.shape[1]} new ones" if start else f"{end} tokens"
+        raise ValueError(
+            f"got {seen}, but this model reads at most {config.n_positions} (n_positions); shorten the text"
+        )
+    if torch.compiler.is_compiling():
+        return  # a look at the values would split the compiled graph
+    low, high = tokens.min().item(), tokens.max().item()
+    if low < 0 or high >= config.vocab_size:
+        raise ValueError(
+            f"tokens go from {low} to {high}, but this model's vocabulary has the ids 0 to "
+            f"{config.vocab_size - 1}; encode the text with the tokenizer that belongs to the model"
+        )
+
+
+class Block(nn.Module):
+    """Add to each token what attention gathers, then what the MLP makes of it.
+
+    Source: GPT-2's block. LayerNorm stands before each sub-layer (Radford et al. 2019, section 2.3),
+    so that the sum itself, the residual stream, is never normalised.
+    """
+
+    def __init__(self, config: GPT2Config):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.attn = CausalSelfAttention(config)
+        self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.mlp = MLP(config)
+
+    def forward(self, x: torch.Tensor, cache: "LayerCache | None" = None) -> torch.Tensor:
+        """Return the residual stream after this block: (B, T, C) -> (B, T, C)."""
+        x = x + self.attn(self.ln_1(x), cache)
+        return x + self.mlp(self.ln_2(x))
+
+
+class GPT2(nn.Module):
+    """Predict the next token at every position.
+
+    Source: Radford et al. 2019. The names of the weights are those of the published checkpoint:
+    `wte` and `wpe` embed tokens and positions, `h` ("hidden layers") holds the blocks, `ln_f` is
+    the final LayerNorm. The logits reuse `wte`, so there is no output matrix.
+    """
+
+    def __init__(self, config: GPT2Config):
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw fresh weights: normal(0, 0.02), biases 0, gains 1.
+
+        The layers that write to the residual stream, two in each block, are drawn 1/sqrt(2 * n_layer)
+        as wide, so that the sum of all of them starts at the size of one. Source: Radford et al.
+        2019, section 2.3; the 0.02 is from OpenAI's code.
+        """
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif "ln_" in name:
+                parameter.fill_(1.0)
+            else:
+                narrow = math.sqrt(2 * self.config.n_layer) if name.endswith("c_proj.weight") else 1.0
+                parameter.normal_(0.0, 0.02 / narrow)
+
+    def forward(
+        self, tokens: torch.Tensor, cache: "KVCache | None" = None, *, last_only: bool = False
+    ) -> torch.Tensor:
+        """Return the logits of the token that follows each token: (B, T) -> (B, T, V).
+
+        With a cache, `tokens` are the new ones only, and they take the positions after those in it.
+        With last_only, only the logits after the last token are made: (B, T) -> (B, 1, V); they are
+        all that generation needs, and the product with `wte` is the largest in the model. Raises
+        ValueError as `check_tokens` does.
+        """
+        start = 0 if cache is None else cache.length
+        check_tokens(tokens, self.config, start)
+        x = embed(tokens, self.wte.weight, self.wpe.weight, start)
+        for i, block in enumerate(self.h):
+            x = block(x, None if cache is None else cache[i])
+        x = self.ln_f(x[:, -1:] if last_only else x)
+        return unembed(x, self.wte.weight)

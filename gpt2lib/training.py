@@ -1,0 +1,246 @@
+"""Learning: the loss, the schedule, the optimizer and the loop. Built in chapter 08."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gpt2lib.tokenizer import Tokenizer
+
+
+def next_token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the mean surprise, in nats, at the tokens that really came: the cross-entropy.
+
+    logits (B, T, V), targets (B, T) -> scalar. Every position is one example. A model that knows
+    nothing scores ln V. Source: Radford et al. 2018, equation 1. `F.cross_entropy` is the fused form.
+    """
+    return F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
+
+
+def sample_batch(
+    tokens: torch.Tensor, batch_size: int, context: int, generator: torch.Generator | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut random stretches out of a text: what the model reads, and what it should have said.
+
+    tokens (N,) -> inputs (batch_size, context) and targets (batch_size, context), the same stretch
+    one token further on. Raises ValueError if N is not larger than context.
+    """
+    if len(tokens) <= context:
+        raise ValueError(
+            f"the text has {len(tokens)} tokens but a context of {context} needs at least {context + 1}; "
+            f"choose a shorter context or a longer text"
+        )
+    starts = torch.randint(len(tokens) - context, (batch_size, 1), generator=generator)
+    stretches = tokens[starts + torch.arange(context + 1)]
+    return stretches[:, :-1], stretches[:, 1:]
+
+
+def learning_rate(
+    step: int, *, peak: float, total_steps: int, warmup_steps: int = 0, floor: float = 0.0
+) -> float:
+    """Return the learning rate of a step (the first is 0): a straight rise, then half a cosine.
+
+    The rise reaches `peak` at the last of warmup_steps and starts above 0, since a step at 0 is
+    wasted. The cosine reaches `floor` at total_steps and stays there. Source: Loshchilov and Hutter
+    2016, section 3, as in GPT-3 (Brown et al. 2020, appendix B).
+    """
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Return the optimizer's two groups: matrices, which decay, and gains and biases, which do not.
+
+    Each parameter is in one of them, once. Source: GPT-3 (Brown et al. 2020, appendix B) for the
+    0.1; leaving out all that has one dimension is the field's habit since BERT.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Hold the settings of a training run. Raises ValueError for ones that no run can have."""
+
+    steps: int  # updates of the weights
+    batch_size: int = 32  # stretches in an update, over all processes
+    context: int = 256  # tokens in a stretch
+    peak_lr: float = 1e-3
+    final_lr: float = 1e-4
+    warmup_steps: int = 100
+    weight_decay: float = 0.1
+    clip: float = 1.0  # the largest norm that the gradient of an update may have
+    micro_batches: int = 1  # parts that a batch is cut into where it does not fit into memory whole
+    dtype: str = "float32"  # of the matrix products: float32 or bfloat16
+    seed: int = 0  # of the choice of stretches
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "context", "micro_batches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, but it must be at least 1")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"dtype is {self.dtype!r}; choose float32 or bfloat16")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Tell what one update did."""
+
+    step: int  # updates so far, this one included
+    loss: float  # nats per token of the batch, before the update
+    lr: float
+    gradient_norm: float  # before clipping
+
+
+class Trainer:
+    """Update a model's weights, one batch at a time; iterating over it trains.
+
+    Under torch.distributed each process works on its share of every batch, and
+    DistributedDataParallel averages the gradients. One process or several, the same stretches of
+    text make up the same update.
+    """
+
+    def __init__(self, model: nn.Module, tokens: torch.Tensor, config: TrainingConfig):
+        """Prepare to train model on tokens (N,).
+
+        Raises ValueError if N is not larger than the context, or the batch cannot be shared out
+        evenly over the processes and micro-batches.
+        """
+        self.model, self.tokens, self.config = model, tokens, config
+        self.processes = dist.get_world_size() if dist.is_initialized() else 1
+        self.rank = dist.get_rank() if dist.is_initialized() else 0
+        if config.batch_size % (self.processes * config.micro_batches):
+            raise ValueError(
+                f"a batch of {config.batch_size} cannot be cut into {self.processes} processes x "
+                f"{config.micro_batches} micro-batches of one size; choose a multiple of "
+                f"{self.processes * config.micro_batches}"
+            )
+        self.replica = DistributedDataParallel(model) if self.processes > 1 else model
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.optimizer = torch.optim.AdamW(
+            decay_groups(model, config.weight_decay),
+            lr=config.peak_lr,
+            betas=(0.9, 0.95),
+            fused=True,
+        )
+        self.step = 0
+        sample_batch(tokens, 1, config.context)  # refuses a text that is too short now, not later
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Train to the last step and tell of each update."""
+        while self.step < self.config.steps:
+            yield self.update()
+
+    def update(self) -> Progress:
+        """Make one update of the weights and tell of it."""
+        config = self.config
+        lr = learning_rate(
+            self.step,
+            peak=config.peak_lr,
+            total_steps=config.steps,
+            warmup_steps=config.warmup_steps,
+            floor=config.final_lr,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        device = next(self.model.parameters()).device
+        inputs, targets = sample_batch(self.tokens, config.batch_size, config.context, self.generator)
+        inputs, targets = (part.chunk(self.processes)[self.rank].to(device) for part in (inputs, targets))
+        loss = torch.zeros((), device=device)
+        micro_batches = zip(inputs.chunk(config.micro_batches), targets.chunk(config.micro_batches))
+        for i, (x, y) in enumerate(micro_batches):
+            with self._gradients_stay_here(i < config.micro_batches - 1):
+                with torch.autocast(device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"):
+                    logits = self.replica(x)
+                part = next_token_loss(logits, y) / config.micro_batches  # the mean over the whole batch
+                part.backward()
+            loss += part.detach()
+        if self.processes > 1:
+            dist.all_reduce(loss)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return Progress(self.step, loss.item() / self.processes, lr, norm.item())
+
+    def _gradients_stay_here(self, here: bool) -> contextlib.AbstractContextManager:
+        """Keep DistributedDataParallel from exchanging gradients before the last micro-batch."""
+        return self.replica.no_sync() if here and self.processes > 1 else contextlib.nullcontext()
+
+    def state_dict(self) -> dict:
+        """Return all that a run needs to go on exactly as if it had never stopped."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from what `state_dict` returned."""
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+
+
+def train(model: nn.Module, tokens: torch.Tensor, config: TrainingConfig) -> Iterator[Progress]:
+    """Train a model on tokens (N,), in place, and tell of each update.
+
+    Nothing happens until the iterator is asked: `for progress in train(...)`. Raises ValueError as
+    `Trainer` does.
+    """
+    return iter(Trainer(model, tokens, config))
+
+
+@torch.no_grad()
+def mean_loss(model: nn.Module, tokens: torch.Tensor, context: int, batch_size: int = 16) -> float:
+    """Return the mean loss, in nats per token, over a whole text: tokens (N,).
+
+    The text is read in stretches of `context` tokens that overlap by half, and the first half of a
+    stretch only counts where nothing came before it, so that each token is predicted once and, but
+    for the first, from at least context / 2 tokens. Raises ValueError if N is below 2.
+    """
+    if len(tokens) < 2:
+        raise ValueError(
+            f"the text has {len(tokens)} tokens, but at least 2 are needed to predict one from another"
+        )
+    last = len(tokens) - 1
+    context = min(context, last)
+    stride = max(1, context // 2)
+    starts = torch.tensor(sorted({*range(0, last - context, stride), last - context}))
+    scored = torch.cat(
+        [torch.zeros(1, dtype=torch.int64), starts[:-1] + context]
+    )  # up to here, by earlier stretches
+    device = next(model.parameters()).device
+    total = 0.0
+    for start, done in zip(starts.split(batch_size), scored.split(batch_size)):
+        places = start[:, None] + torch.arange(context + 1)  # (B, context + 1)
+        stretches = tokens[places].to(device)
+        logits = model(stretches[:, :-1])
+        losses = F.cross_entropy(logits.flatten(0, 1), stretches[:, 1:].flatten(), reduction="none")
+        total += losses[(places[:, 1:] > done[:, None]).flatten().to(device)].double().sum().item()
+    return total / last
+
+
+def bits_per_byte(model: nn.Module, tokenizer: Tokenizer, text: str, context: int | None = None) -> float:
+    """Return the bits that the model needs to tell each byte of a text: (str) -> float.
+
+    Unlike the loss per token it can be compared between tokenizers. `<|endoftext|>` in the text is
+    read as the token; it is predicted like any other, and counts as its 13 bytes. context is
+    n_positions by default. Raises ValueError if the text has fewer than 2 tokens.
+    """
+    tokens = torch.tensor(tokenizer.encode(text, allow_special=True))
+    nats = mean_loss(model, tokens, context or model.config.n_positions) * (len(tokens) - 1)
+    return nats / math.log(2) / len(text.encode())
