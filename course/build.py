@@ -166,20 +166,14 @@ def module_text(chapter: str, cells: list[nbformat.NotebookNode]) -> str:
     imports.sort(key=lambda text: text.startswith("if TYPE_CHECKING"))
     if any(name == "main" for cell in cells for statement in parsed(cell) for name in names_of(statement)):
         parts.append('if __name__ == "__main__":\n    main()')
-    text = "\n\n\n".join([docstring, "\n".join(imports), *(part for part in parts if part)]) + "\n"
+    text = "\n\n".join([docstring, "\n".join(imports), *(part for part in parts if part)]) + "\n"
     text = ruff("check", "--select=I,F401", "--fix", text=text)
     ruff("check", "--select=F821,F811,E501", text=text)
     return ruff("format", text=text)
 
 
-def init_text(names: dict[str, list[str]]) -> str:
-    """Return gpt2lib/__init__.py: every public name, loaded when it is first asked for."""
-    public = {
-        name: module
-        for module, defined in names.items()
-        for name in defined
-        if not (name.startswith("_") or name.isupper() or name in names or module in COMMANDS)
-    }
+def init_text(public: dict[str, str]) -> str:
+    """Return gpt2lib/__init__.py: every public name and its module, loaded when it is first asked for."""
     table = "\n".join(f'    "{name}": "{module}",' for name, module in sorted(public.items()))
     text = f'''"""{SENTENCE}
 
@@ -212,7 +206,7 @@ def __dir__() -> list[str]:
 
 def library() -> Iterator[tuple[Path, str]]:
     """Yield each file of gpt2lib/ with its text. Raises CourseError where a rule is broken."""
-    cells, chapter_of, names, owner = defaultdict(list), {}, defaultdict(list), {}
+    cells, chapter_of, names, owner, public = defaultdict(list), {}, defaultdict(list), {}, {}
     for path in chapters():
         for cell in code_cells(read(path)):
             module = module_of(cell)
@@ -233,6 +227,9 @@ def library() -> Iterator[tuple[Path, str]]:
                         raise CourseError(f"{where}: {name} is defined already in {owner[name]}")
                     owner[name] = where
                     names[module].append(name)
+                    is_constant = not is_definition(statement)
+                    if not (name.startswith("_") or is_constant or module in COMMANDS):
+                        public[name] = module
             cells[module].append(cell)
     for module, own in cells.items():
         try:
@@ -241,7 +238,7 @@ def library() -> Iterator[tuple[Path, str]]:
             yield LIBRARY / f"{module}.py", module_text(chapter_of[module], own)
         except CourseError as error:
             raise CourseError(f"gpt2lib/{module}.py from chapter {chapter_of[module]}: {error}") from None
-    yield LIBRARY / "__init__.py", init_text(names)
+    yield LIBRARY / "__init__.py", init_text({name: public[name] for name in public if name not in names})
 
 
 def check_imports(cell: nbformat.NotebookNode, names: dict[str, list[str]]) -> None:

@@ -60,22 +60,20 @@ def source_file(answer: Callable) -> str | None:
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeUp in this thread if the block takes longer."""
-    thread, finished, lock = threading.get_ident(), False, threading.Lock()
+    thread, done, lock = threading.get_ident(), threading.Event(), threading.Lock()
 
     def interrupt():
-        with lock:
-            if not finished:
-                pythonapi.PyThreadState_SetAsyncExc(c_ulong(thread), py_object(TimeUp))
+        while not done.wait(seconds):  # again, if the answer swallows it
+            with lock:
+                if not done.is_set():
+                    pythonapi.PyThreadState_SetAsyncExc(c_ulong(thread), py_object(TimeUp))
 
-    timer = threading.Timer(seconds, interrupt)
-    timer.daemon = True
-    timer.start()
+    threading.Thread(target=interrupt, daemon=True).start()
     try:
         yield
     finally:
         with lock:
-            finished = True
-        timer.cancel()
+            done.set()
 
 
 def is_stub(error: BaseException, answer: Callable) -> bool:
@@ -147,7 +145,7 @@ def attempt(exercise: Exercise, answer: Callable) -> Attempt:
             before = copy.deepcopy(arguments)
             try:
                 results.append(exercise.run(answer, *arguments))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 results.append(Raised(error))
             changed.append(not same(arguments, before, 0.0))
     return Attempt(results, printed.getvalue(), changed)

@@ -9,10 +9,11 @@ from importlib import import_module
 _MODULE_OF = {
     "Block": "model",
     "CausalSelfAttention": "attention",
+    "GPT2": "model",
     "GPT2Config": "config",
     "KVCache": "cache",
     "LayerCache": "cache",
-    "Pair": "tokenizer",
+    "MLP": "mlp",
     "Progress": "training",
     "Sampler": "sampling",
     "Tokenizer": "tokenizer",

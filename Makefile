@@ -1,0 +1,32 @@
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+NOTEBOOK ?= notebooks/00_meet_gpt2.ipynb
+READY := $(VENV)/.ready
+
+.PHONY: lab test build execute score clean
+
+lab: $(READY)  ## open the course
+	$(PY) -m jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(NOTEBOOK)
+
+test: $(READY)  ## everything that must hold, both editions of every notebook included
+	$(PY) -m pytest --nbval
+
+build: $(READY)  ## notebooks/ and gpt2lib/ from solutions/
+	$(PY) -m course build
+
+execute: $(READY)  ## run both editions and store their outputs
+	$(PY) -m course execute $(CHAPTER)
+
+score: $(READY)  ## how well the checks tell mistakes apart
+	$(PY) -m course score
+
+clean:  ## the environment goes, the work stays
+	rm -rf $(VENV)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make lab PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt "$$(grep '^torch==' constraints.txt)"
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@

@@ -1,0 +1,16 @@
+"""How pytest runs the notebooks; `pytest --nbval` needs no other option."""
+
+import os
+
+
+def pytest_configure(config):
+    os.environ.pop("MPLBACKEND", None)  # a backend of the shell's would keep figures out of the notebooks
+    if config.pluginmanager.hasplugin("nbval") and config.option.nbval:
+        config.option.nbval_current_env = True
+        config.option.nbval_cell_timeout = 600
+        config.option.nbval_sanitize_with = str(config.rootpath / "tests" / "nbval_sanitize.cfg")
+
+
+def pytest_collectstart(collector):
+    if hasattr(collector, "skip_compare"):
+        collector.skip_compare += ("stderr",)

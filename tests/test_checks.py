@@ -1,0 +1,161 @@
+"""The checks: right answers pass, wrong ones are named, and nothing that a learner writes stops the notebook."""
+
+import pytest
+import torch
+
+import course.checking
+import course.verdicts as verdicts
+from course import check, examine, hint
+from course.exercise import Exercise, Mistake, exercises, find
+from course.score import misjudged
+
+
+@pytest.mark.parametrize("number", exercises())
+def test_mistakes_are_named_and_right_answers_accepted(number):
+    assert misjudged(exercises()[number]) == []
+
+
+@pytest.mark.parametrize("number", exercises())
+def test_every_exercise_is_complete(number):
+    exercise = exercises()[number]
+    assert len(exercise.hints) == 3 and all(exercise.hints)
+    assert len(exercise.mistakes) >= 4
+    assert len(exercise.styles) >= 3
+    assert len({mistake.id for mistake in exercise.mistakes}) == len(exercise.mistakes)
+    assert exercise.level in (1, 2, 3) and exercise.minutes > 0 and exercise.done.endswith(".")
+
+
+def test_names_are_used_once():
+    names = [exercise.name for exercise in exercises().values()]
+    assert len(names) == len(set(names))
+
+
+def stretch(x, factor):
+    """Return x times factor: the answer of the exercise below."""
+    return x * factor
+
+
+def adds(x, factor):
+    return x + factor
+
+
+class Doubled(Exercise):
+    """An exercise whose answer stands here and not in a notebook."""
+
+    @property
+    def reference(self):
+        return stretch
+
+
+DOUBLED = Doubled(
+    number="99.1",
+    name="stretch",
+    level=1,
+    minutes=1,
+    done="it stretches.",
+    hints=("a", "b", "c"),
+    cases=lambda: [(torch.tensor([1.0, 3.0]), 3.0), (torch.tensor([[0.5, 0.0, 1.0]]), 2.0)],
+    mistakes=[Mistake("adds", adds, "it adds. It should multiply.", 2)],
+)
+
+
+def answer(code: str):
+    """Return what a learner's cell defines."""
+    namespace = {"torch": torch}
+    exec(compile(code, "<learner>", "exec"), namespace)
+    return namespace["stretch"]
+
+
+VERDICTS = {
+    "right": ("return x * factor", True, None),
+    "right in float64": ("return (x.double() * factor)", True, None),
+    "right by loops": ("y = x.clone()\n for i in range(len(y)):\n  y[i] *= factor\n return y", True, None),
+    "stub": ("raise NotImplementedError", False, "unwritten"),
+    "known": ("return factor + x", False, "adds"),
+    "nothing": ("x * factor", False, "nothing"),
+    "prints": ("print(x * factor)", False, "printed"),
+    "type": ("return (x * factor).tolist()", False, "type"),
+    "shape": ("return (x * factor).flatten()[:1]", False, "shape"),
+    "dtype": ("return (x * factor).long()", False, "dtype"),
+    "nan": ("return (x * factor) / 0 * 0", False, "nan"),
+    "in place": ("x *= factor\n return x", False, "in-place"),
+    "unknown": ("return x * factor + 0.01", False, None),
+    "raises": ("return x.stretched", False, "raises"),
+    "raises on one": ("return x * factor if x.ndim == 1 else 1 / 0", False, "raises"),
+    "wrong arguments": (None, False, "raises"),
+    "exits": ("raise SystemExit", False, "raises"),
+    "an error of its own": ("raise NotImplementedError('later')", False, "raises"),
+    "endless": ("while True:\n  pass", False, "endless"),
+    "endless and stubborn": ("while True:\n  try:\n   1 / 0\n  except Exception:\n   pass", False, "endless"),
+    "endless, then not": ("try:\n  while True:\n   pass\n except BaseException:\n  pass\n return x", False, None),
+    "recursion": ("return stretch(x, factor)", False, "raises"),
+}
+
+
+@pytest.mark.parametrize("case", VERDICTS)
+def test_verdicts(case, monkeypatch):
+    monkeypatch.setattr(verdicts, "TIME_LIMIT", 1.0)
+    body, passed, diagnosis = VERDICTS[case]
+    code = "def stretch():\n return 1" if body is None else f"def stretch(x, factor):\n {body}"
+    verdict = examine(DOUBLED, answer(code))
+    assert (verdict.passed, verdict.diagnosis) == (passed, diagnosis), verdict.message
+    assert verdict.message
+    assert len(verdict.message.splitlines()) < 15 and "Traceback" not in verdict.message
+
+
+def test_the_message_shows_the_numbers():
+    verdict = examine(DOUBLED, answer("def stretch(x, factor):\n return x * factor + torch.tensor([0.0, 1.0, 0.0])[: x.shape[-1]]"))
+    for part in ("x = [1. 3.]", "factor = 3", "expected  [3. 9.]", "got  [ 3. 10.]", "first at [1]"):
+        assert part in verdict.message, verdict.message
+
+
+def test_an_answer_that_calls_another_gap_is_not_called_unwritten():
+    code = "def helper():\n raise NotImplementedError\ndef stretch(x, factor):\n return helper()"
+    verdict = examine(DOUBLED, answer(code))
+    assert verdict.written and verdict.diagnosis == "raises" and "not written yet" in verdict.message
+
+
+def test_prints_of_a_right_answer_do_no_harm(capsys):
+    assert examine(DOUBLED, answer("def stretch(x, factor):\n print('hello')\n return x * factor")).passed
+    assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def only_this_exercise(monkeypatch):
+    monkeypatch.setattr(course.checking, "find", lambda key: DOUBLED)
+    monkeypatch.setattr(course.checking, "handed_out", [])
+
+
+def test_the_four_states(only_this_exercise, capsys):
+    right = answer("def stretch(x, factor):\n return factor * x")
+    assert check(right) is right
+    assert "✓ 99.1 stretch – it stretches." in capsys.readouterr().out
+    assert check(answer("def stretch(x, factor):\n raise NotImplementedError")) is stretch
+    assert "○ 99.1 stretch – not written yet; going on with the library's" in capsys.readouterr().out
+    assert check(answer("def stretch(x, factor):\n return x + factor")) is stretch
+    out = capsys.readouterr().out
+    assert "✗ 99.1 stretch – it adds. It should multiply." in out and 'hint("99.1")' in out
+    assert check(answer("def stretch(x, factor):\n return x.nothing")) is stretch
+    assert "✗ 99.1 stretch – it raises AttributeError" in capsys.readouterr().out
+
+
+def test_checking_the_reference_is_not_praised(only_this_exercise, capsys):
+    handed = check(answer("def stretch(x, factor):\n raise NotImplementedError"))
+    capsys.readouterr()
+    assert check(handed) is handed
+    out = capsys.readouterr().out
+    assert "✓" not in out and "library's" in out
+
+
+def test_hints_unfold_one_at_a_time(only_this_exercise, capsys, monkeypatch):
+    monkeypatch.setattr(course.checking, "hints_given", course.checking.Counter())
+    for _ in range(4):
+        hint("99.1")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[-1] for line in lines] == ["a", "b", "c", "c"]
+    assert "hint 3 of 3" in lines[-1]
+
+
+def test_an_unknown_exercise_is_an_error():
+    with pytest.raises(KeyError, match="no exercise"):
+        find("99.9")
