@@ -2,43 +2,85 @@
 
 import argparse
 import sys
+from pathlib import Path
 
-from course.source import CourseError
+from course.source import NOTEBOOKS, CourseError
+
+
+def parse() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m course", description="Learn with the course, or build it."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text)
+
+    one = {"nargs": "?", "default": "", "help": 'one chapter, e.g. "03" (default: all)'}
+    command("progress", "show how far you are")
+    keeping = command("keep", "write gpt2lib/ from your notebooks: your answers where they pass")
+    keeping.add_argument("chapter", **one)
+    keeping.add_argument("--all", action="store_true", help="every chapter (the default)")
+    command("restore", "bring the course's own gpt2lib/ back; what was there goes into saved/")
+    updating = command("update", "carry your answers into the present edition of the notebooks")
+    updating.add_argument(
+        "folder", nargs="?", type=Path, default=NOTEBOOKS, help="where your filled-in ones are"
+    )
+    command("graduate", "test your library with the whole suite; draw a certificate if it passes")
+    building = command("build", "write notebooks/ and gpt2lib/ from solutions/")
+    building.add_argument("--check", action="store_true", help="write nothing; fail where something differs")
+    command("execute", "build, then run both editions and store their outputs").add_argument("chapter", **one)
+    command("score", "examine every known wrong and every known right answer").add_argument(
+        "chapter", nargs="?", default="", help='one chapter, e.g. "3" (default: all)'
+    )
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Do what the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m course", description="Build and run the course.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    build = commands.add_parser("build", help="write notebooks/ and gpt2lib/ from solutions/")
-    build.add_argument("--check", action="store_true", help="write nothing; fail where something differs")
-    execute = commands.add_parser("execute", help="build, then run both editions and store their outputs")
-    execute.add_argument("chapter", nargs="?", default="", help='one chapter, e.g. "03"; all by default')
-    score = commands.add_parser("score", help="examine every known wrong and every known right answer")
-    score.add_argument("chapter", nargs="?", default="", help='one chapter, e.g. "3"; all by default')
-    options = parser.parse_args()
+    """Do what the command line says; errors end the program with one sentence."""
+    options = parse()
     try:
-        if options.command == "execute":
-            from course.execute import execute as run
-
-            run(options.chapter)
-        elif options.command == "score":
-            from course.score import report
-
-            sys.exit(report(options.chapter))
-        else:
-            from course import build as building
-
-            if options.check:
-                wrong = building.drift()
-                if wrong:
-                    sys.exit(
-                        "not as the build writes it (run `python -m course build`):\n  " + "\n  ".join(wrong)
-                    )
-            else:
-                building.build()
+        run(options)
     except CourseError as error:
         sys.exit(f"course: {error}")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do one command. Each imports what it needs, so that `build` needs no torch."""
+    if options.command == "build":
+        from course.build import build, drift
+
+        if not options.check:
+            build()
+        elif wrong := drift():
+            lines = "\n  ".join(wrong)
+            sys.exit(f"not as the build writes it (run `python -m course build`):\n  {lines}")
+    elif options.command == "execute":
+        from course.execute import execute
+
+        execute(options.chapter)
+    elif options.command == "score":
+        from course.score import report
+
+        sys.exit(min(1, report(options.chapter)))
+    elif options.command == "progress":
+        from course.progress import progress
+
+        print(progress())
+    elif options.command == "graduate":
+        from course.graduation import graduate
+
+        sys.exit(not graduate())
+    else:
+        from course.keeping import keep, restore, update
+
+        if options.command == "keep":
+            print(keep(options.chapter))
+        elif options.command == "update":
+            print("\n".join(update(options.folder)))
+        else:
+            print("restored", ", ".join(restore()) or "nothing: it is the course's own already")
 
 
 if __name__ == "__main__":

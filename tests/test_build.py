@@ -88,7 +88,9 @@ def test_modules_read_as_written_by_hand(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             parts = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-            untyped = [part.arg for part in parts if part.annotation is None and part.arg not in ("self", "cls")]
+            untyped = [
+                part.arg for part in parts if part.annotation is None and part.arg not in ("self", "cls")
+            ]
             assert not untyped, f"{node.name}({', '.join(untyped)}) without types"
 
 
@@ -123,7 +125,9 @@ def test_notebooks_have_no_noise():
 
 
 GOOD = '#| export first\n"""A module."""\n\nimport math'
-DEFINE = '#| export first\ndef area(r: float) -> float:\n    """Return the area."""\n    return math.pi * r**2'
+DEFINE = (
+    '#| export first\ndef area(r: float) -> float:\n    """Return the area."""\n    return math.pi * r**2'
+)
 
 
 def test_a_course_of_two_chapters(course_of):
@@ -146,7 +150,9 @@ def test_a_course_of_two_chapters(course_of):
     )
     learners = (source.NOTEBOOKS / "02_second.ipynb").read_text()
     assert "YOUR CODE HERE" in learners and "2 * area" not in learners
-    before = {path: path.read_bytes() for folder in (source.LIBRARY, source.NOTEBOOKS) for path in folder.iterdir()}
+    before = {
+        path: path.read_bytes() for folder in (source.LIBRARY, source.NOTEBOOKS) for path in folder.iterdir()
+    }
     build.build()
     assert before == {path: path.read_bytes() for path in before}
     (source.LIBRARY / "first.py").write_text("x = 1\n")

@@ -87,7 +87,11 @@ VERDICTS = {
     "an error of its own": ("raise NotImplementedError('later')", False, "raises"),
     "endless": ("while True:\n  pass", False, "endless"),
     "endless and stubborn": ("while True:\n  try:\n   1 / 0\n  except Exception:\n   pass", False, "endless"),
-    "endless, then not": ("try:\n  while True:\n   pass\n except BaseException:\n  pass\n return x", False, None),
+    "endless, then not": (
+        "try:\n  while True:\n   pass\n except BaseException:\n  pass\n return x",
+        False,
+        None,
+    ),
     "recursion": ("return stretch(x, factor)", False, "raises"),
 }
 
@@ -104,7 +108,10 @@ def test_verdicts(case, monkeypatch):
 
 
 def test_the_message_shows_the_numbers():
-    verdict = examine(DOUBLED, answer("def stretch(x, factor):\n return x * factor + torch.tensor([0.0, 1.0, 0.0])[: x.shape[-1]]"))
+    verdict = examine(
+        DOUBLED,
+        answer("def stretch(x, factor):\n return x * factor + torch.tensor([0.0, 1.0, 0.0])[: x.shape[-1]]"),
+    )
     for part in ("x = [1. 3.]", "factor = 3", "expected  [3. 9.]", "got  [ 3. 10.]", "first at [1]"):
         assert part in verdict.message, verdict.message
 

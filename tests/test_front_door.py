@@ -33,7 +33,9 @@ def test_make_pins_what_pip_asks_for():
         line.replace("==", " ==") for line in (ROOT / "constraints.txt").read_text().splitlines()
     )
     pinned = {name.lower().replace("_", "-") for name in pinned}
-    extras = [line for lines in PROJECT["optional-dependencies"].values() for line in lines if "[" not in line]
+    extras = [
+        line for lines in PROJECT["optional-dependencies"].values() for line in lines if "[" not in line
+    ]
     for name in asked_for([*PROJECT["dependencies"], *extras]):
         assert name.lower().replace("_", "-") in pinned
 
@@ -41,12 +43,24 @@ def test_make_pins_what_pip_asks_for():
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        folder,
+        ROOT,
+    ]
     subprocess.run(command, check=True)
     target = folder / "installed"
     (built,) = folder.glob("*.whl")
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, built], check=True
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, built],
+        check=True,
     )
     return target
 
@@ -60,7 +74,11 @@ def test_the_wheel_works_outside_the_clone(wheel, tmp_path):
         "print(complete(model, tokenizer, 'Once upon a time', 10))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(wheel)}
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(wheel)},
     )
     assert done.stdout.startswith("Once upon a time"), done.stderr
 

@@ -60,10 +60,15 @@ def test_logits_of_odd_shapes_equal_transformers(change, tmp_path):
 def test_every_hidden_state_equals_transformers(pair):
     theirs, model = pair
     tokens = torch.randint(311, (2, 17), generator=torch.Generator().manual_seed(3))
-    want = theirs(tokens, output_hidden_states=True).hidden_states  # embeddings, blocks, then ln_f of the last
+    want = theirs(
+        tokens, output_hidden_states=True
+    ).hidden_states  # embeddings, blocks, then ln_f of the last
     got = []
     hooks = [model.h[0].register_forward_pre_hook(lambda _, inputs: got.append(inputs[0]))]
-    hooks += [layer.register_forward_hook(lambda *call: got.append(call[2])) for layer in [*model.h[:-1], model.ln_f]]
+    hooks += [
+        layer.register_forward_hook(lambda *call: got.append(call[2]))
+        for layer in [*model.h[:-1], model.ln_f]
+    ]
     model(tokens)
     for hook in hooks:
         hook.remove()
@@ -77,7 +82,12 @@ def test_greedy_text_equals_transformers_over_200_tokens(full_pair):
     theirs, model = full_pair
     prompt = torch.randint(50257, (1, 20), generator=torch.Generator().manual_seed(4))
     want = theirs.generate(
-        prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=200, do_sample=False, eos_token_id=None, pad_token_id=0
+        prompt,
+        attention_mask=torch.ones_like(prompt),
+        max_new_tokens=200,
+        do_sample=False,
+        eos_token_id=None,
+        pad_token_id=0,
     )[0, 20:]
     got = torch.cat(list(generate(model, prompt, 200)))
     assert got.tolist() == want.tolist()

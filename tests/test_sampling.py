@@ -26,7 +26,9 @@ def test_temperature_zero_is_greedy():
     assert kept(scale_temperature(LOGITS, 0)) == [[1], [0]]
     for seed in range(20):
         generator = torch.Generator().manual_seed(seed)
-        assert Sampler(temperature=0, generator=generator)(LOGITS).tolist() == greedy(LOGITS).tolist() == [1, 0]
+        assert (
+            Sampler(temperature=0, generator=generator)(LOGITS).tolist() == greedy(LOGITS).tolist() == [1, 0]
+        )
 
 
 def test_top_k_keeps_exactly_k():
@@ -63,7 +65,9 @@ def test_filters_agree_with_a_plain_reading_of_them(row, k, p, t):
         total += probabilities[i]
         if total >= p:
             break
-    if abs(total - p) > 1e-5 and abs(total - probabilities[nucleus[-1]] - p) > 1e-5:  # float32 may differ at the edge
+    if (
+        abs(total - p) > 1e-5 and abs(total - probabilities[nucleus[-1]] - p) > 1e-5
+    ):  # float32 may differ at the edge
         assert kept(keep_top_p(logits, p)) == [sorted(nucleus)]
     distribution = Sampler(t, k, p).distribution(logits)
     assert torch.equal(distribution, keep_top_p(keep_top_k(logits / t, k), p).softmax(-1))

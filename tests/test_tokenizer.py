@@ -18,9 +18,12 @@ CONTRACTIONS = st.sampled_from(["'s", "'T", "'re", "'VE", "'m", "'LL", "'d", "�
 SPACES = st.text(" \t\n\r\v\f\u00a0\u2003\u3000\x1c\x85", max_size=6)
 CONTROLS = st.characters(max_codepoint=0x1F)
 DIGITS = st.text("0123456789²½٣五", max_size=5)
-WORDS = st.sampled_from(["hello", " world", "The", " SolidGoldMagikarp", END, "<|end", "naïve", "ß", "İ", "\ufffd", "\ufeff"])
+WORDS = st.sampled_from(
+    ["hello", " world", "The", " SolidGoldMagikarp", END, "<|end", "naïve", "ß", "İ", "\ufffd", "\ufeff"]
+)
 mixed = st.lists(
-    st.one_of(CJK, EMOJI, MARKS, CONTRACTIONS, SPACES, CONTROLS, DIGITS, WORDS, st.text(max_size=8)), max_size=12
+    st.one_of(CJK, EMOJI, MARKS, CONTRACTIONS, SPACES, CONTROLS, DIGITS, WORDS, st.text(max_size=8)),
+    max_size=12,
 ).map("".join)
 
 

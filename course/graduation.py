@@ -1,0 +1,74 @@
+"""The end of the course: the learner's library against the whole test suite, and a certificate."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from matplotlib import pyplot as plt
+from matplotlib.patches import FancyBboxPatch
+
+from course.figures import BLUE, GREEN, GREY
+from course.keeping import keep, kept_names
+from course.source import LIBRARY, ROOT
+from gpt2lib.files import replacing
+
+# What holds for any library of these names; test_build is about the course's own edition.
+SUITE = ("parity", "tokenizer", "checkpoint", "sampling", "errors", "training")
+
+
+def graduate(out: Path = ROOT / "certificate.png") -> bool:
+    """Keep every chapter, test the library that comes of it, and draw a certificate if all passes."""
+    print(keep())
+    theirs = kept_names()
+    if not theirs:
+        print(
+            "Nothing in gpt2lib is yours yet: solve an exercise with ### Exercise above it, then come back."
+        )
+        return False
+    tests = [str(ROOT / "tests" / f"test_{name}.py") for name in SUITE]
+    passed = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], cwd=ROOT).returncode == 0
+    if not passed:
+        print(
+            "Not yet: the tests above say what your library does differently. `python -m course restore` is there."
+        )
+        return False
+    draw(theirs, out)
+    print(f"Your GPT-2 passes the whole test suite, parity with transformers included. See {out.name}.")
+    return True
+
+
+def draw(theirs: dict[str, list[str]], out: Path) -> None:
+    """Draw the certificate: every module, and in it the names of what the learner wrote."""
+    modules = sorted(path.stem for path in LIBRARY.glob("*.py") if path.stem != "__init__")
+    figure, axes = plt.subplots(figsize=(8.5, 6), layout="none")
+    axes.set_axis_off()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    axes.add_patch(
+        FancyBboxPatch((0.01, 0.01), 0.98, 0.98, "round,pad=0,rounding_size=0.02", fill=False, ec=BLUE, lw=3)
+    )
+    axes.text(0.5, 0.9, "I built GPT-2", ha="center", fontsize=26, color=BLUE)
+    total = sum(map(len, theirs.values()))
+    axes.text(
+        0.5,
+        0.83,
+        f"{total} pieces of gpt2lib are my own code, and all its tests pass",
+        ha="center",
+        fontsize=11,
+        color=GREY,
+    )
+    step = 0.72 / len(modules)
+    for i, module in enumerate(modules):
+        y = 0.75 - i * step
+        mine = theirs.get(module, [])
+        axes.text(
+            0.06,
+            y,
+            f"{'✓' if mine else '·'} {module}",
+            fontsize=10,
+            color=GREEN if mine else GREY,
+            family="DejaVu Sans Mono",
+        )
+        axes.text(0.28, y, ", ".join(mine) or "given", fontsize=8, color="black" if mine else GREY)
+    with replacing(out) as path:
+        figure.savefig(path, format="png", dpi=150, metadata={"Software": None})
+    plt.close(figure)

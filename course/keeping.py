@@ -1,0 +1,267 @@
+"""The learner's code becomes the library, and back: keep, restore, update, graduate."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+from course.build import dumps, learners_edition, library, module_text, normalise, ruff
+from course.exercise import exercises
+from course.source import (
+    LIBRARY,
+    NOTEBOOKS,
+    ROOT,
+    STUB,
+    CourseError,
+    body,
+    chapters,
+    code_cells,
+    is_definition,
+    module_of,
+    names_of,
+    parsed,
+    read,
+)
+from gpt2lib.files import replacing
+
+SAVED = ROOT / "saved"  # what keep, restore and update replaced, oldest first
+YOURS = re.compile(r"^Yours: (.+?)\.$", re.M)
+
+
+def save(path: Path) -> None:
+    """Put a copy of a file into saved/, under a name that is not taken."""
+    if not path.exists():
+        return
+    SAVED.mkdir(exist_ok=True)
+    taken = [int(name.stem.rsplit("-", 1)[1]) for name in SAVED.glob(f"{path.stem}-*{path.suffix}")]
+    copy = SAVED / f"{path.stem}-{max(taken, default=0) + 1}{path.suffix}"
+    copy.write_bytes(path.read_bytes())
+
+
+def write(path: Path, text: str) -> bool:
+    """Write a file whole, saving what was there; return whether anything changed."""
+    if path.exists() and path.read_text("utf-8") == text:
+        return False
+    save(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8", newline="\n")
+    return True
+
+
+def kept_names() -> dict[str, list[str]]:
+    """Return, for each module of the library, what in it is the learner's."""
+    found = {}
+    for path in sorted(LIBRARY.glob("*.py")):
+        match = YOURS.search(ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
+        if match:
+            found[path.stem] = match[1].split(", ")
+    return found
+
+
+def is_unwritten(cell: nbformat.NotebookNode) -> bool:
+    """Tell whether the gap of a cell is still open."""
+    return STUB[1] in [line.strip() for line in cell.source.split("\n")]
+
+
+def defined(cell: nbformat.NotebookNode) -> set[str]:
+    """Return the names that a cell defines; none if it is not Python."""
+    try:
+        return {name for statement in parsed(cell) for name in names_of(statement)}
+    except SyntaxError:
+        return set()
+
+
+def answers_in(
+    notebook: nbformat.NotebookNode, solution: nbformat.NotebookNode
+) -> dict[str, nbformat.NotebookNode]:
+    """Return the learner's cell for each cell of the solution with a gap, under the solution's cell id.
+
+    Cells are matched by the names that they define, for some front ends drop ids; of several cells
+    that define a name the last one counts. Unwritten ones are left out.
+    """
+    found = {}
+    for cell in code_cells(solution):
+        if "### BEGIN SOLUTION" not in cell.source:
+            continue
+        names = {name for name in defined(cell) if name in {e.name for e in exercises().values()}}
+        written = [c for c in code_cells(notebook) if names & defined(c) and not is_unwritten(c)]
+        if names and written:
+            found[cell.id] = written[-1]
+    return found
+
+
+def with_helpers(module: str, cells: list, notebook: nbformat.NotebookNode, chapter: str) -> str:
+    """Return a module's text; what its cells use and only other cells of the learner's define comes along.
+
+    Raises CourseError if a name is defined nowhere.
+    """
+    helpers: list = []
+    while True:
+        try:
+            return module_text(chapter, [cells[0], *helpers, *cells[1:]])
+        except CourseError as error:
+            missing = re.findall(r"Undefined name `(\w+)`", str(error))
+            added = False
+            for name in missing:
+                for cell in reversed(code_cells(notebook)):
+                    statement = defining(cell, name)
+                    if statement and statement not in [h.source for h in helpers]:
+                        helpers.insert(0, nbformat.v4.new_code_cell(statement))
+                        added = True
+                        break
+            if not added:
+                raise
+
+
+def defining(cell: nbformat.NotebookNode, name: str) -> str | None:
+    """Return the text of the statement in a cell that defines or imports a name, or None."""
+    try:
+        statements = parsed(cell)
+    except SyntaxError:
+        return None
+    for statement in statements:
+        imported = [
+            alias.asname or alias.name.split(".")[0]
+            for alias in getattr(statement, "names", [])
+            if isinstance(statement, (ast.Import, ast.ImportFrom))
+        ]
+        if name in imported or (name in names_of(statement)):
+            return (
+                ast.get_source_segment(body(cell), statement)
+                if is_definition(statement) or name.isupper()
+                else None
+            )
+    return None
+
+
+def keep(only: str = "") -> str:
+    """Write the modules of a chapter (or of all) from the learner's notebooks; return what became of them.
+
+    Their answers go in where they pass, the reference where they do not. What was there before is
+    saved.
+    """
+    report = []
+    for path in chapters(only):
+        mine = NOTEBOOKS / path.name
+        if mine.exists():
+            report += keep_chapter(read(path), read(mine), path.name[:2])
+    return "\n".join(report) or "nothing to keep: no exercise of this chapter goes into the library"
+
+
+def keep_chapter(solution: nbformat.NotebookNode, notebook: nbformat.NotebookNode, chapter: str) -> list[str]:
+    """Write the modules of one chapter; return a line for each."""
+    answers = answers_in(notebook, solution)
+    modules: dict[str, list] = {}
+    for cell in code_cells(solution):
+        if module_of(cell):
+            modules.setdefault(module_of(cell), []).append(cell)
+    report = []
+    for module, cells in modules.items():
+        chosen = {cell.id: exported(answers[cell.id], module) for cell in cells if cell.id in answers}
+        rejected = []
+        for key in list(chosen):  # one at a time, so that one wrong answer does not cost the others
+            alone = [chosen[key] if cell.id == key else cell for cell in cells]
+            reason = why_not(module, alone, notebook, chapter, defined(chosen[key]))
+            if reason:
+                rejected.append(f"  {', '.join(sorted(defined(chosen[key])))}: {reason}")
+                del chosen[key]
+        yours = [name for cell in cells if cell.id in chosen for name in exercise_names(defined(cell))]
+        both = [chosen.get(cell.id, cell) for cell in cells]
+        text = with_helpers(module, both, notebook, chapter)
+        if yours:
+            text = text.replace('."""\n', f'.\n\nYours: {", ".join(yours)}.\n"""\n', 1)
+            text = ruff("format", text=text)
+        changed = write(LIBRARY / f"{module}.py", text)
+        gaps = [
+            n for cell in cells if "### BEGIN SOLUTION" in cell.source for n in exercise_names(defined(cell))
+        ]
+        state = f"{len(yours)} of {len(gaps)} pieces yours" if gaps else "given"
+        report += [f"gpt2lib/{module}.py: {state}{'' if changed else ', as before'}", *rejected]
+    return report
+
+
+def exercise_names(names: set[str]) -> list[str]:
+    """Return those of the names that an exercise has."""
+    return sorted(names & {exercise.name for exercise in exercises().values()})
+
+
+def exported(cell: nbformat.NotebookNode, module: str) -> nbformat.NotebookNode:
+    """Return a learner's cell as an export cell: imports and definitions, no experiments below them."""
+    parts = [
+        ast.get_source_segment(body(cell), statement)
+        for statement in parsed(cell)
+        if is_definition(statement) or names_of(statement)
+    ]
+    return nbformat.v4.new_code_cell(f"#| export {module}\n" + "\n\n".join(parts))
+
+
+def why_not(
+    module: str, cells: list, notebook: nbformat.NotebookNode, chapter: str, names: set[str]
+) -> str | None:
+    """Return why a module with these cells can't be kept, or None: it must import, and its answers pass."""
+    try:
+        text = with_helpers(module, cells, notebook, chapter)
+    except (CourseError, SyntaxError) as error:
+        return str(error).strip().splitlines()[0]
+    numbers = [exercise.number for exercise in exercises().values() if exercise.name in names]
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / f"trial_{module}.py"
+        trial.write_text(text, "utf-8")
+        code = (
+            f"import json, sys; sys.path.insert(0, {folder!r}); import trial_{module} as m\n"
+            "from course import examine; from course.exercise import find\n"
+            f"for number in {numbers!r}:\n"
+            "    verdict = examine(number, getattr(m, find(number).name))\n"
+            "    if not verdict.passed: print(json.dumps(verdict.message)); break"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or ["it stops Python"])[-1]
+    return json.loads(done.stdout).splitlines()[0] if done.stdout.strip() else None
+
+
+def restore() -> list[str]:
+    """Bring the reference library back; return the modules that changed. What was there is saved."""
+    return [path.stem for path, text in library() if write(path, text)]
+
+
+def update(folder: Path = NOTEBOOKS, only: str = "") -> list[str]:
+    """Carry the answers in a folder of filled-in notebooks into the course's present edition.
+
+    The learner's own cells come along, each after the cell that it followed. Returns a line for each
+    notebook. What was there is saved.
+    """
+    report = []
+    for path in chapters(only):
+        old_path, solution = folder / path.name, read(path)
+        if not old_path.exists():
+            continue
+        old, new = read(old_path), learners_edition(read(path))
+        answers = answers_in(old, solution)
+        known = {cell.id for cell in new.cells} | {cell.id for cell in answers.values()}
+        for cell in new.cells:
+            if cell.id in answers:
+                cell.source = answers[cell.id].source
+        place = {cell.id: i for i, cell in enumerate(new.cells)}
+        extras: dict[int, list] = {}
+        after, own = -1, 0
+        for cell in old.cells:
+            if cell.id in known:
+                after = place.get(cell.id, after)
+            elif not exercise_names(defined(cell) if cell.cell_type == "code" else set()):
+                extras.setdefault(after, []).append(cell)
+                own += 1
+        cells = list(extras.get(-1, []))
+        for i, cell in enumerate(new.cells):
+            cells += [cell, *extras.get(i, [])]
+        new.cells = cells
+        write(NOTEBOOKS / path.name, dumps(normalise(new)))
+        report.append(
+            f"notebooks/{path.name}: {len(answers)} answers and {own} cells of your own carried over"
+        )
+    return report

@@ -1,0 +1,86 @@
+"""How far the learner has come: a small file of theirs, a map of the course."""
+
+import html
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from course.exercise import Exercise, exercises
+from course.source import NOTEBOOKS, ROOT
+from gpt2lib.files import replacing
+
+FILE = ROOT / ".progress.json"
+COLOURS = {"✓": "#009E73", "✗": "#D55E00", "○": "#9ca3af"}
+
+
+def recorded() -> dict[str, str]:
+    """Return the last state of each exercise that was ever checked: ✓, ✗ or ○ under its number."""
+    try:
+        states = json.loads(FILE.read_text("utf-8"))
+        return {number: state for number, state in states.items() if state in COLOURS}
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, AttributeError):
+        return {}
+
+
+def record(number: str, state: str) -> None:
+    """Remember the state of an exercise, if it is a learner's notebook that was checked."""
+    states = recorded()
+    if Path.cwd() != NOTEBOOKS or os.environ.get("PYTEST_CURRENT_TEST") or states.get(number) == state:
+        return
+    with replacing(FILE) as path:
+        path.write_text(json.dumps(states | {number: state}), "utf-8")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The map of the course with what is done, as a picture in a notebook and as text elsewhere."""
+
+    states: dict[str, str]
+    theirs: dict[str, list[str]]  # module -> the learner's names in it
+
+    def chapters(self) -> dict[str, list[Exercise]]:
+        """Return the exercises of each chapter."""
+        rows: dict[str, list[Exercise]] = {}
+        for exercise in exercises().values():
+            rows.setdefault(exercise.number.split(".")[0].zfill(2), []).append(exercise)
+        return rows
+
+    def summary(self) -> str:
+        """Return how much is done, left, and theirs, in one line."""
+        every = list(exercises().values())
+        done = [exercise for exercise in every if self.states.get(exercise.number) == "✓"]
+        left = sum(exercise.minutes for exercise in every) - sum(exercise.minutes for exercise in done)
+        kept = sum(map(len, self.theirs.values()))
+        return (
+            f"{len(done)} of {len(every)} exercises done, about {left} minutes of exercises left; "
+            f"{kept} of the library's pieces are yours"
+        )
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{chapter}  " + "  ".join(f"{self.states.get(e.number, '○')} {e.number}" for e in row)
+            for chapter, row in self.chapters().items()
+        ]
+        return "\n".join([*lines, self.summary()])
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for chapter, row in self.chapters().items():
+            boxes = "".join(
+                f"<span title='{e.number} {html.escape(e.name)}, {e.minutes} minutes' style='display:inline-block;"
+                f"width:26px;height:22px;line-height:22px;margin:1px;text-align:center;color:white;border-radius:3px;"
+                f"background:{COLOURS[self.states.get(e.number, '○')]}'>{self.states.get(e.number, '○')}</span>"
+                for e in row
+            )
+            rows.append(
+                f"<tr><td style='text-align:left'><b>{chapter}</b></td><td style='text-align:left'>{boxes}</td></tr>"
+            )
+        return f"<table>{''.join(rows)}</table><p>{html.escape(self.summary())}</p>"
+
+
+def progress() -> Progress:
+    """Return the map of the course: ✓ right, ✗ not yet right, ○ not written."""
+    from course.keeping import kept_names
+
+    return Progress(recorded(), kept_names())
