@@ -57,7 +57,7 @@ class KneserNey:
     def suffixes(self, keys: np.ndarray, n: int) -> np.ndarray:
         """Return the numbers of the (n-1)-grams that are n-grams without their first symbol."""
         columns = []
-        for table in reversed(self.tables[:n]):
+        for _ in range(n):
             columns.insert(0, keys % self.size)
             keys = keys // self.size
             if len(columns) < n:

@@ -116,8 +116,8 @@ def check_export_cell(cell: nbformat.NotebookNode, may_have_docstring: bool) -> 
             continue
         if not (is_definition(statement) or names_of(statement) or is_type_checking(statement)):
             raise CourseError(
-                f"line {statement.lineno}: `{ast.unparse(statement).splitlines()[0]}` does more than import or "
-                f"define; move it to a cell without `#| export`"
+                f"line {statement.lineno}: `{ast.unparse(statement).splitlines()[0]}` does more than import "
+                f"or define; move it to a cell without `#| export`"
             )
         check_docstrings(statement)
 

@@ -11,6 +11,7 @@ from course.source import NOTEBOOKS, ROOT
 from gpt2lib.files import replacing
 
 FILE = ROOT / ".progress.json"
+BOX = "display:inline-block;width:26px;line-height:22px;margin:1px;text-align:center;color:white;border-radius:3px"
 COLOURS = {"✓": "#009E73", "✗": "#D55E00", "○": "#9ca3af"}
 
 
@@ -68,8 +69,7 @@ class Progress:
         rows = []
         for chapter, row in self.chapters().items():
             boxes = "".join(
-                f"<span title='{e.number} {html.escape(e.name)}, {e.minutes} minutes' style='display:inline-block;"
-                f"width:26px;height:22px;line-height:22px;margin:1px;text-align:center;color:white;border-radius:3px;"
+                f"<span title='{e.number} {html.escape(e.name)}, {e.minutes} minutes' style='{BOX};"
                 f"background:{COLOURS[self.states.get(e.number, '○')]}'>{self.states.get(e.number, '○')}</span>"
                 for e in row
             )

@@ -121,6 +121,19 @@ def same(got: Any, want: Any, tolerance: float) -> bool:
     return type(got) is type(want) and got == want
 
 
+def differs(now: Any, before: Any) -> bool:
+    """Tell whether an argument is no longer what it was; objects of unknown kinds count as unchanged."""
+    if isinstance(now, torch.nn.Module):
+        now, before = now.state_dict(), before.state_dict()
+    if isinstance(now, Mapping):
+        return now.keys() != before.keys() or any(differs(now[key], before[key]) for key in now)
+    if isinstance(now, (list, tuple)):
+        return len(now) != len(before) or any(map(differs, now, before))
+    if isinstance(now, (torch.Tensor, np.ndarray, Number, str, bytes)):
+        return not same(now, before, 0.0)
+    return False
+
+
 def kind(tensor: torch.Tensor) -> str:
     """Return what a tensor holds: bool, whole numbers or floats; the precision does not matter."""
     if tensor.dtype == torch.bool:
@@ -147,7 +160,7 @@ def attempt(exercise: Exercise, answer: Callable) -> Attempt:
                 results.append(exercise.run(answer, *arguments))
             except (Exception, SystemExit) as error:
                 results.append(Raised(error))
-            changed.append(not same(arguments, before, 0.0))
+            changed.append(differs(arguments, before))
     return Attempt(results, printed.getvalue(), changed)
 
 

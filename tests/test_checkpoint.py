@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
-from conftest import SIZES, largest, shake, their_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
+from conftest import SIZES, largest, shake, their_model
 from gpt2lib import GPT2, GPT2Config, complete, from_pretrained, save_pretrained
 from gpt2lib.tokenizer import Tokenizer
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import SIZES
 
+from conftest import SIZES
 from gpt2lib import GPT2Config, KVCache, causal_mask, complete, generate
 from gpt2lib.tokenizer import Tokenizer
 

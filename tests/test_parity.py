@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import SIZES, ours, their_model
 
+from conftest import SIZES, ours, their_model
 from gpt2lib import KVCache, generate
 
 TOLERANCE = 1e-4

@@ -11,9 +11,9 @@ import time
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import SIZES, largest, shake
 from safetensors.torch import load_file
 
+from conftest import SIZES, largest, shake
 from gpt2lib import GPT2, GPT2Config, from_pretrained
 from gpt2lib.tokenizer import Tokenizer
 from gpt2lib.train import main, parse, settings_of
