@@ -30,6 +30,18 @@ FIXED = {
 BUFFERS = (".attn.bias", ".attn.masked_bias")
 
 
+def rename_weight(stored: str, weight: torch.Tensor) -> tuple[str, torch.Tensor] | None:
+    """Return a stored tensor under our name and in our layout, or None if it is a mask.
+
+    Stored weights of linear layers are (in, out), as OpenAI's Conv1D multiplies; nn.Linear holds
+    (out, in).
+    """
+    name = stored.removeprefix("transformer.")
+    if name.endswith(BUFFERS):
+        return None
+    return name, weight.T if name.endswith(TRANSPOSED) else weight
+
+
 def read_config(directory: Path) -> GPT2Config:
     """Return the sizes in a directory's `config.json`.
 
@@ -42,6 +54,8 @@ def read_config(directory: Path) -> GPT2Config:
         )
     try:
         settings = json.loads(path.read_text("utf-8"))
+        if not isinstance(settings, dict):
+            raise TypeError("it is not a table of settings")
         config = GPT2Config(**{name: settings[name] for name in SIZES if name in settings})
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise ValueError(f"{path} cannot be read ({error}); save the model again") from error
@@ -61,7 +75,10 @@ def _weight_files(directory: Path) -> list[Path]:
     """
     index = directory / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        try:
+            names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{index} cannot be read ({error!r}); download or save it again") from error
     else:
         names = ["model.safetensors"]
     for name in names:
@@ -87,23 +104,17 @@ def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dic
     """
     with torch.device("meta"):
         expected = {name: weight.shape for name, weight in GPT2(config).named_parameters()}
-    weights, head = {}, None
+    weights = {}
     for path in _weight_files(directory):
         try:
             with safe_open(path, framework="pt") as file:
                 for stored in file.keys():
-                    name = stored.removeprefix("transformer.")
-                    if name.endswith(BUFFERS):
-                        continue
-                    weight = file.get_tensor(stored)
-                    if name == "lm_head.weight":
-                        head = weight
-                        continue
-                    if name.endswith(TRANSPOSED):
-                        weight = weight.T  # OpenAI's layers hold (in, out), nn.Linear (out, in)
-                    weights[name] = weight.to(dtype).contiguous()
+                    renamed = rename_weight(stored, file.get_tensor(stored))
+                    if renamed is not None:
+                        weights[renamed[0]] = renamed[1].to(dtype).contiguous()
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged ({error}); download or save it again") from error
+    head = weights.pop("lm_head.weight", None)
     missing, unknown = expected.keys() - weights.keys(), weights.keys() - expected.keys()
     if missing or unknown:
         raise ValueError(
@@ -117,7 +128,7 @@ def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dic
             f"{_some(wrong)} in {directory} have another shape than config.json says: {name} is "
             f"{tuple(weights[name].shape)} and should be {tuple(expected[name])}; check config.json"
         )
-    if head is not None and not torch.equal(head.to(dtype), weights["wte.weight"]):
+    if head is not None and not torch.equal(head, weights["wte.weight"]):
         raise ValueError(
             f"lm_head.weight in {directory} differs from wte.weight, but GPT-2 uses one matrix for both; "
             f"load a model with tied embeddings"

@@ -1,7 +1,6 @@
 """Files that are written whole or not at all. Built in chapter 01."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +13,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
     If anything goes wrong in between, a full disk or a lost power cord, `path` is as it was.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.part")  # a killed run leaves it; the next one replaces it
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())  # on the disk before it gets its name
-        temporary.chmod(0o644)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

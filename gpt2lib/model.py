@@ -77,6 +77,18 @@ class Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
+def initial_std(name: str, n_layer: int) -> float:
+    """Return the standard deviation of a parameter's initial values, by its name; 0 means a constant.
+
+    Matrices get 0.02. Those that write to the residual stream, two in each block, get it divided by
+    sqrt(2 * n_layer), so that the sum of all of them starts at the size of one. Source: Radford et
+    al. 2019, section 2.3; the 0.02 is from OpenAI's code.
+    """
+    if name.endswith("bias") or "ln_" in name:
+        return 0.0
+    return 0.02 / math.sqrt(2 * n_layer) if name.endswith("c_proj.weight") else 0.02
+
+
 class GPT2(nn.Module):
     """Predict the next token at every position.
 
@@ -96,20 +108,10 @@ class GPT2(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw fresh weights: normal(0, 0.02), biases 0, gains 1.
-
-        The layers that write to the residual stream, two in each block, are drawn 1/sqrt(2 * n_layer)
-        as wide, so that the sum of all of them starts at the size of one. Source: Radford et al.
-        2019, section 2.3; the 0.02 is from OpenAI's code.
-        """
+        """Draw fresh weights: normal with the width of `initial_std`, biases 0, gains 1."""
         for name, parameter in self.named_parameters():
-            if name.endswith("bias"):
-                parameter.zero_()
-            elif "ln_" in name:
-                parameter.fill_(1.0)
-            else:
-                narrow = math.sqrt(2 * self.config.n_layer) if name.endswith("c_proj.weight") else 1.0
-                parameter.normal_(0.0, 0.02 / narrow)
+            gain = "ln_" in name and name.endswith("weight")
+            parameter.normal_(0.0, initial_std(name, self.config.n_layer)).add_(float(gain))
 
     def forward(
         self, tokens: torch.Tensor, cache: "KVCache | None" = None, *, last_only: bool = False

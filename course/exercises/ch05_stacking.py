@@ -1,0 +1,629 @@
+"""The exercises of chapter 05: LayerNorm, the block, the stack, its size, its start, its checkpoint."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course.exercise import Exercise, Mistake
+from gpt2lib.config import GPT2Config
+
+
+def draw(*shape, seed=0):
+    """Return normal numbers, the same each time."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+# --- 5.1 layer_norm ----------------------------------------------------------------------------------
+
+
+def norm_cases():
+    """One vector of four; then batches with gains, biases, and an eps that shows."""
+    return [
+        (torch.tensor([1.0, 2.0, 3.0, 6.0]), torch.tensor([1.0, 1.0, 2.0, 1.0]), torch.tensor([0.0, 0.5, 0.0, 0.0]), 0.1),
+        (draw(2, 3, 4), 1 + draw(4, seed=1), draw(4, seed=2), 0.1),
+        (0.03 * draw(3, 5, seed=3), draw(5, seed=4), draw(5, seed=5), 1e-3),
+        (10 + draw(4, 4, 4, seed=6), draw(4, seed=7), draw(4, seed=8), 1e-5),
+    ]
+
+
+def make_norm(dim=-1, unbiased=False, eps_at="root", gain=True, shift=True, center=True, order="scale-shift", root=True):
+    """Return a LayerNorm with the asked-for slips in it."""
+
+    def layer_norm(x, weight, bias, eps):
+        mean = x.mean(dim, keepdim=True)
+        variance = ((x - mean) ** 2).mean(dim, keepdim=True)
+        if unbiased:
+            variance = x.var(dim, keepdim=True)
+        if not center:
+            mean, variance = 0.0, (x**2).mean(dim, keepdim=True)
+        if not root:
+            y = (x - mean) / (variance + eps)
+        elif eps_at == "root":
+            y = (x - mean) / torch.sqrt(variance + eps)
+        else:
+            y = (x - mean) / (variance.sqrt() + (eps if eps_at == "outside" else 0.0))
+        weight, bias = weight if gain else 1.0, bias if shift else 0.0
+        return (y + bias) * weight if order == "shift-scale" else y * weight + bias
+
+    return layer_norm
+
+
+def norm_fused(x, weight, bias, eps):
+    return F.layer_norm(x, (x.shape[-1],), weight, bias, eps)
+
+
+def norm_module(x, weight, bias, eps):
+    module = nn.LayerNorm(x.shape[-1], eps=eps).requires_grad_(False)
+    module.weight.copy_(weight)
+    module.bias.copy_(bias)
+    return module(x)
+
+
+def norm_by_moments(x, weight, bias, eps):
+    x = x.double()
+    mean, square = x.mean(-1, keepdim=True), (x * x).mean(-1, keepdim=True)
+    return torch.addcmul(bias.double(), (x - mean) * (square - mean**2 + eps).rsqrt(), weight.double())
+
+
+def norm_by_loops(x, weight, bias, eps):
+    rows = []
+    for row in x.reshape(-1, x.shape[-1]):
+        d = row - row.sum() / len(row)
+        rows.append(d / (d.dot(d) / len(row) + eps) ** 0.5 * weight + bias)
+    return torch.stack(rows).view_as(x)
+
+
+# --- small parts for 5.2 and 5.5 -----------------------------------------------------------------------
+
+
+class Layer(nn.Module):
+    """Stand in for attention or the MLP: a matrix and a bend, and a note of the cache it was given."""
+
+    def __init__(self, width, seed):
+        super().__init__()
+        self.matrix = nn.Parameter(0.7 * draw(width, width, seed=seed))
+        self.seen = []
+
+    def forward(self, x, cache=None):
+        self.seen.append(cache)
+        return torch.tanh(x @ self.matrix)
+
+
+def run_block(answer, B, T, C, cache):
+    """Return what a block does with layers that stand in for attention and MLP."""
+    block = answer(GPT2Config(n_embd=C, n_head=2, vocab_size=9, n_positions=9, layer_norm_epsilon=0.1))
+    block.attn, block.mlp = Layer(C, 1), Layer(C, 2)
+    with torch.no_grad():
+        for i, norm in enumerate((block.ln_1, block.ln_2)):
+            norm.weight.copy_(1 + 0.5 * draw(C, seed=3 + i))
+            norm.bias.copy_(0.5 * draw(C, seed=5 + i))
+        y = block(draw(B, T, C, seed=9)) if cache is None else block(draw(B, T, C, seed=9), cache)
+    return {"result": y, "cache given to attn": block.attn.seen, "calls of mlp": len(block.mlp.seen)}
+
+
+class Parts(nn.Module):
+    """The parts of a block, as the checkpoint names them."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.attn = nn.Identity()
+        self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.mlp = nn.Identity()
+
+
+def block_of(forward):
+    """Return a block with this forward."""
+    return type("Block", (Parts,), {"forward": forward})
+
+
+def post_norm(self, x, cache=None):
+    x = self.ln_1(x + self.attn(x, cache))
+    return self.ln_2(x + self.mlp(x))
+
+
+def no_second_residual(self, x, cache=None):
+    x = x + self.attn(self.ln_1(x), cache)
+    return self.mlp(self.ln_2(x))
+
+
+def no_first_residual(self, x, cache=None):
+    x = self.attn(self.ln_1(x), cache)
+    return x + self.mlp(self.ln_2(x))
+
+
+def parallel(self, x, cache=None):
+    return x + self.attn(self.ln_1(x), cache) + self.mlp(self.ln_2(x))
+
+
+def old_stream(self, x, cache=None):
+    y = x + self.attn(self.ln_1(x), cache)
+    return x + self.mlp(self.ln_2(y))
+
+
+def normed_stream(self, x, cache=None):
+    x = self.ln_1(x)
+    x = x + self.attn(x, cache)
+    x = self.ln_2(x)
+    return x + self.mlp(x)
+
+
+def one_norm(self, x, cache=None):
+    x = x + self.attn(self.ln_1(x), cache)
+    return x + self.mlp(self.ln_1(x))
+
+
+def no_norms(self, x, cache=None):
+    x = x + self.attn(x, cache)
+    return x + self.mlp(x)
+
+
+def drops_cache(self, x, cache=None):
+    x = x + self.attn(self.ln_1(x))
+    return x + self.mlp(self.ln_2(x))
+
+
+def mlp_first(self, x, cache=None):
+    x = x + self.mlp(self.ln_2(x))
+    return x + self.attn(self.ln_1(x), cache)
+
+
+def block_in_steps(self, x, cache=None):
+    a = self.attn(self.ln_1(x), cache)
+    h = torch.add(a, x)
+    m = self.mlp(self.ln_2(h))
+    return m + h
+
+
+def block_by_loop(self, x, cache=None):
+    for norm, layer, more in ((self.ln_1, self.attn, (cache,)), (self.ln_2, self.mlp, ())):
+        x = x + layer(norm(x), *more)
+    return x
+
+
+def block_by_hand(self, x, cache=None):
+    first = norm_by_moments(x, self.ln_1.weight, self.ln_1.bias, self.ln_1.eps).float()
+    x = x + self.attn(first, cache=cache)
+    return x + self.mlp(norm_fused(x, self.ln_2.weight, self.ln_2.bias, self.ln_2.eps))
+
+
+# --- 5.3 parameter_count ---------------------------------------------------------------------------------
+
+
+def count_cases():
+    """GPT-2 small, then sizes that have nothing in common."""
+    return [
+        (GPT2Config(),),
+        (GPT2Config(vocab_size=11, n_positions=7, n_embd=6, n_layer=2, n_head=3),),
+        (GPT2Config(vocab_size=300, n_positions=50, n_embd=8, n_layer=5, n_head=1),),
+    ]
+
+
+def make_count(head=0, positions=1, biases=1, norms=4, final=2, layers=None, masks=0, mlp=4):
+    """Return a count with the asked-for slips in it."""
+
+    def parameter_count(config):
+        C, V, N, L = config.n_embd, config.vocab_size, config.n_positions, layers or config.n_layer
+        block = norms * C + 4 * C * C + 2 * mlp * C * C + biases * (4 * C + mlp * C + C) + masks * N * N
+        return (1 + head) * V * C + positions * N * C + L * block + final * C
+
+    return parameter_count
+
+
+def count_by_loop(config):
+    C, total = config.n_embd, (config.vocab_size + config.n_positions) * config.n_embd
+    for _ in range(config.n_layer):
+        for rows, columns in ((C, 3 * C), (C, C), (C, 4 * C), (4 * C, C)):
+            total += rows * columns + columns
+        total += 2 * (C + C)
+    return total + C + C
+
+
+def count_by_formula(c):
+    return c.n_embd * (c.vocab_size + c.n_positions + 2 + c.n_layer * (12 * c.n_embd + 13))
+
+
+def count_by_tensors(c):
+    C = c.n_embd
+    shapes = [(c.vocab_size, C), (c.n_positions, C), (C,), (C,)]
+    block = [(C,)] * 4 + [(3 * C, C), (3 * C,), (C, C), (C,), (4 * C, C), (4 * C,), (C, 4 * C), (C,)]
+    return sum(torch.Size(shape).numel() for shape in shapes + block * c.n_layer)
+
+
+# --- 5.4 initial_std -----------------------------------------------------------------------------------
+
+
+def std_cases():
+    """One matrix of each kind, biases and gains, for two depths."""
+    names = [
+        "h.0.attn.c_proj.weight", "wte.weight", "wpe.weight", "h.3.ln_1.weight", "h.3.ln_2.bias", "ln_f.weight", "ln_f.bias",
+        "h.1.attn.c_attn.weight", "h.1.attn.c_attn.bias", "h.2.attn.c_proj.bias", "h.4.mlp.c_fc.weight", "h.11.mlp.c_proj.weight",
+        "h.4.mlp.c_fc.bias", "h.10.mlp.c_proj.bias",
+    ]  # fmt: skip
+    return [(name, 12) for name in names] + [(name, 3) for name in names]
+
+
+def make_std(residual=lambda L: math.sqrt(2 * L), gain=0.0, bias=0.0, which="c_proj", std=0.02, final="ln_"):
+    """Return a rule with the asked-for slips in it."""
+
+    def initial_std(name, n_layer):
+        if name.endswith("bias"):
+            return std if bias else 0.0
+        if final in name:
+            return gain
+        return std / residual(n_layer) if which in name else std
+
+    return initial_std
+
+
+def std_by_parts(name, n_layer):
+    *_, layer, kind = name.split(".")
+    if kind == "bias" or layer.startswith("ln"):
+        return 0
+    return 0.02 * (2 * n_layer) ** -0.5 if layer == "c_proj" else 0.02
+
+
+def std_by_table(name, n_layer):
+    table = {"wte": 0.02, "wpe": 0.02, "c_attn": 0.02, "c_fc": 0.02, "c_proj": 0.02 / math.sqrt(2 * n_layer)}
+    layer, kind = name.split(".")[-2:]
+    return table.get(layer, 0.0) if kind == "weight" else 0.0
+
+
+def std_by_tensor(name, n_layer):
+    if "ln_" in name or "bias" in name:
+        return torch.tensor(0.0)
+    return torch.tensor(0.02) / (torch.tensor(2.0 * n_layer).sqrt() if "c_proj" in name else 1)
+
+
+# --- 5.5 GPT2 --------------------------------------------------------------------------------------------
+
+
+class FakeBlock(nn.Module):
+    """Stand in for a block: it mixes channels and earlier tokens, and notes the cache it was given."""
+
+    def __init__(self, width, seed):
+        super().__init__()
+        self.matrix, self.seen = 0.6 * draw(width, width, seed=seed), []
+
+    def forward(self, x, cache=None):
+        self.seen.append(cache)
+        return x + torch.tanh(x.cumsum(1) @ self.matrix)
+
+
+@dataclass(frozen=True)
+class FakeCache:
+    """Stand in for the cache of chapter 07: a length and one part for each layer."""
+
+    length: int
+
+    def __getitem__(self, layer):
+        return f"layer {layer}"
+
+
+def run_model(answer, T, length, last_only):
+    """Return the logits of a model whose blocks are stand-ins, and the caches that they were given."""
+    config = GPT2Config(vocab_size=13, n_positions=9, n_embd=6, n_layer=3, n_head=2, layer_norm_epsilon=0.1)
+    model = answer(config)
+    model.h = nn.ModuleList(FakeBlock(6, seed) for seed in range(3))
+    with torch.no_grad():
+        for i, name in enumerate(("wte.weight", "wpe.weight", "ln_f.weight", "ln_f.bias")):
+            parameter = model.get_parameter(name)
+            parameter.copy_(draw(*parameter.shape, seed=10 + i))
+        tokens = torch.randint(13, (2, T), generator=torch.Generator().manual_seed(T))
+        cache = None if length is None else FakeCache(length)
+        options = {"last_only": True} if last_only else {}
+        logits = model(tokens, cache, **options)
+    return {"logits": logits, "caches": [block.seen for block in model.h]}
+
+
+def model_cases():
+    """Without a cache; the last position only; with a cache that is empty, and one that is not."""
+    return [(4, None, False), (5, None, True), (4, 0, False), (2, 5, False), (1, 8, True)]
+
+
+class Stack(nn.Module):
+    """A right GPT2 made of parts that can be exchanged one by one."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+        self.h = nn.ModuleList()
+        self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+
+    def positions(self, tokens, start):
+        return torch.arange(start, start + tokens.shape[1])
+
+    def start(self, cache):
+        return 0 if cache is None else cache.length
+
+    def layer_cache(self, cache, i):
+        return None if cache is None else cache[i]
+
+    def blocks(self):
+        return list(self.h)
+
+    def embed(self, tokens, start):
+        return self.wte(tokens) + self.wpe(self.positions(tokens, start))
+
+    def choose(self, x, last_only):
+        return x[:, -1:] if last_only else x
+
+    def head(self, x):
+        return x @ self.wte.weight.T
+
+    def final(self, x):
+        return self.ln_f(x)
+
+    def forward(self, tokens, cache=None, *, last_only=False):
+        x = self.embed(tokens, self.start(cache))
+        for i, block in enumerate(self.blocks()):
+            x = block(x, self.layer_cache(cache, i))
+        return self.head(self.final(self.choose(x, last_only)))
+
+
+def stack(**parts):
+    """Return the right model with some of its parts exchanged."""
+    return type("GPT2", (Stack,), parts)
+
+
+def forward_flat(self, tokens, cache=None, *, last_only=False):
+    start = cache.length if cache is not None else 0
+    x = F.embedding(tokens, self.wte.weight) + self.wpe.weight[start : start + tokens.size(1)]
+    layers = [None] * len(self.h) if cache is None else [cache[i] for i in range(len(self.h))]
+    for block, layer in zip(self.h, layers):
+        x = block(x, cache=layer)
+    logits = F.linear(self.ln_f(x), self.wte.weight)
+    return logits[:, -1, None] if last_only else logits
+
+
+def forward_einsum(self, tokens, cache=None, *, last_only=False):
+    one_hot = F.one_hot(tokens, self.wte.num_embeddings).float()
+    x = one_hot @ self.wte.weight
+    for t in range(tokens.shape[1]):
+        x[:, t] += self.wpe.weight[t + (cache.length if cache else 0)]
+    for i in range(len(self.h)):
+        x = self.h[i](x, cache[i] if cache else None)
+    if last_only:
+        x = x[:, [-1]]
+    return torch.einsum("btc,vc->btv", norm_by_moments(x, self.ln_f.weight, self.ln_f.bias, 0.1).float(), self.wte.weight)
+
+
+def random_head(self, x):
+    return x @ draw(x.shape[-1], self.config.vocab_size, seed=77)
+
+
+# --- 5.6 rename_weight ---------------------------------------------------------------------------------
+
+
+def rename_cases():
+    """A matrix, the square one, biases, masks, with and without the prefix."""
+    return [
+        ("transformer.h.0.mlp.c_fc.weight", draw(2, 8)),
+        ("h.1.attn.c_proj.weight", draw(3, 3, seed=1)),
+        ("transformer.h.11.attn.c_attn.bias", draw(6, seed=2)),
+        ("transformer.h.0.attn.bias", draw(1, 1, 4, 4, seed=3)),
+        ("h.3.attn.masked_bias", torch.tensor(-1e4)),
+        ("transformer.wte.weight", draw(5, 2, seed=4)),
+        ("lm_head.weight", draw(5, 2, seed=5)),
+        ("transformer.h.2.mlp.c_proj.weight", draw(8, 2, seed=6)),
+        ("h.2.attn.c_attn.weight", draw(2, 6, seed=7)),
+        ("transformer.h.2.attn.c_proj.bias", draw(2, seed=8)),
+        ("wpe.weight", draw(4, 2, seed=9)),
+        ("transformer.ln_f.bias", draw(2, seed=10)),
+    ]
+
+
+def make_rename(prefix=True, masks="drop", transposed=("c_attn", "c_proj", "c_fc"), square=True, all_2d=False):
+    """Return a renaming with the asked-for slips in it."""
+
+    def rename_weight(stored, weight):
+        name = stored.removeprefix("transformer.") if prefix else stored
+        if masks == "drop" and name.endswith((".attn.bias", ".attn.masked_bias")):
+            return None
+        if masks == "only-bias" and name.endswith(".attn.bias"):
+            return None
+        if masks == "too-many" and name.endswith(("attn.bias", "attn.masked_bias")):
+            return None
+        layer, kind = name.split(".")[-2:]
+        turn = kind == "weight" and (layer in transposed or (all_2d and weight.ndim == 2))
+        if not square and weight.ndim == 2 and weight.shape[0] == weight.shape[1]:
+            turn = False
+        return name, weight.T if turn else weight
+
+    return rename_weight
+
+
+def rename_by_split(stored, weight):
+    parts = stored.split(".")
+    if parts[0] == "transformer":
+        parts = parts[1:]
+    if parts[-2] == "attn":
+        return None
+    if parts[-1] == "weight" and parts[-2].startswith("c_"):
+        weight = weight.transpose(0, 1).contiguous()
+    return ".".join(parts), weight
+
+
+def rename_by_replace(stored, weight):
+    name = stored.replace("transformer.", "", 1)
+    if "masked_bias" in name or ".attn.bias" in name:
+        return None
+    linear = any(part in name for part in ("c_attn", "c_proj", "c_fc")) and "bias" not in name
+    return name, torch.einsum("ij->ji", weight) if linear else weight
+
+
+def rename_by_regex(stored, weight):
+    import re
+
+    name = re.sub(r"^transformer\.", "", stored)
+    if re.search(r"\.attn\.(masked_)?bias$", name):
+        return None
+    return [name, weight.permute(1, 0).clone() if re.search(r"c_\w+\.weight$", name) else weight.clone()]
+
+
+EXERCISES = [
+    Exercise(
+        number="5.1",
+        name="layer_norm",
+        level=2,
+        minutes=10,
+        done="every vector can be brought into range, whatever came before.",
+        hints=(
+            "Mean and variance belong to each vector on its own: over the last dimension, with keepdim=True.",
+            "var has an argument `correction`. 1 divides by C - 1, 0 divides by C.",
+            "(x - mean) / sqrt(variance + eps), then times weight, then plus bias.",
+        ),
+        cases=norm_cases,
+        mistakes=[
+            Mistake("N01", make_norm(eps_at="outside"), "you add eps to the standard deviation. It is added to the variance, under the root.", 3),
+            Mistake("N02", make_norm(unbiased=True), "your variance divides by C - 1. LayerNorm divides by C: pass correction=0 to var.", 2),
+            Mistake("N04", make_norm(gain=False, shift=False), "gain and bias are missing. Multiply by weight and add bias at the end.", 3),
+            Mistake("no-gain", make_norm(gain=False), "the gain is missing. Multiply by weight before you add bias.", 3),
+            Mistake("no-bias", make_norm(shift=False), "the bias is missing. Add it at the end.", 3),
+            Mistake("no-eps", make_norm(eps_at="nowhere"), "eps is not used. Add it to the variance, under the root.", 3),
+            Mistake("rms", make_norm(center=False), "you don't subtract the mean. (That is RMSNorm, which came later.)", 3),
+            Mistake("wrong-dim", lambda x, weight, bias, eps: make_norm(dim=0 if x.ndim > 1 else -1)(x, weight, bias, eps), "you take mean and variance over the first dimension. Each vector is normalized by itself, over the last.", 1),
+            Mistake("no-root", make_norm(root=False), "you divide by the variance. Divide by its root.", 3),
+            Mistake("shift-first", make_norm(order="shift-scale"), "you add the bias before the gain is applied. First times weight, then plus bias.", 3),
+            Mistake("whole-tensor", lambda x, weight, bias, eps: (x - x.mean()) / torch.sqrt(x.var(correction=0) + eps) * weight + bias, "you take one mean and one variance of the whole tensor. Each vector has its own: dim=-1, keepdim=True.", 1),
+        ],
+        styles=[norm_fused, norm_module, norm_by_moments, norm_by_loops],
+    ),
+    Exercise(
+        number="5.2",
+        name="Block",
+        level=2,
+        minutes=10,
+        done="this is the unit that GPT-2 repeats twelve times.",
+        hints=(
+            "x + f(norm(x)), twice. The first f is self.attn, the second self.mlp.",
+            "The second line reads the x that the first line made.",
+            "x = x + self.attn(self.ln_1(x), cache), and the same with ln_2 and mlp, without a cache.",
+        ),
+        cases=lambda: [(2, 3, 4, None), (1, 2, 6, "a layer's cache")],
+        run=run_block,
+        arguments=("B", "T", "C", "cache"),
+        mistakes=[
+            Mistake("N08", block_of(post_norm), "you normalize after the addition, as the original transformer did. GPT-2 normalizes before each layer: x + f(ln(x)).", 1),
+            Mistake("N10-mlp", block_of(no_second_residual), "the MLP's result replaces the stream. It is added to it: x + ....", 1),
+            Mistake("N10-attn", block_of(no_first_residual), "attention's result replaces the stream. It is added to it: x + ....", 1),
+            Mistake("parallel", block_of(parallel), "attention and MLP both read the old x. The MLP must read the stream after attention has added to it.", 2),
+            Mistake("N10-old", block_of(old_stream), "the MLP's result is added to the old x, so what attention found is lost.", 2),
+            Mistake("normed-stream", block_of(normed_stream), "you normalize the stream itself. Only the copy that goes into the layer is normalized.", 1),
+            Mistake("one-norm", block_of(one_norm), "you use ln_1 twice. The MLP has its own: ln_2.", 3),
+            Mistake("no-norm", block_of(no_norms), "there is no normalization. Each layer reads ln(x), not x.", 1),
+            Mistake("no-cache", block_of(drops_cache), "the cache is not handed on to attention.", 3),
+            Mistake("mlp-first", block_of(mlp_first), "the MLP comes first. First attention gathers, then the MLP works on it.", 1),
+        ],
+        styles=[block_of(block_in_steps), block_of(block_by_loop), block_of(block_by_hand)],
+    ),
+    Exercise(
+        number="5.3",
+        name="parameter_count",
+        level=1,
+        minutes=10,
+        done="you can account for every single number of GPT-2.",
+        hints=(
+            "Add up the table, row by row. The rows of a block count n_layer times.",
+            "There is no output matrix: the head is wte.",
+            "Per block: 4C + (3C² + 3C) + (C² + C) + (4C² + 4C) + (4C² + C).",
+        ),
+        cases=count_cases,
+        mistakes=[
+            Mistake("H01", make_count(head=1), "you count an output matrix. The head is wte itself: GPT-2 ties them.", 2),
+            Mistake("no-positions", make_count(positions=0), "wpe is missing: n_positions times C.", 1),
+            Mistake("no-biases", make_count(biases=0), "the biases of the linear layers are missing.", 3),
+            Mistake("no-norms", make_count(norms=0, final=0), "the gains and biases of LayerNorm are missing.", 1),
+            Mistake("no-ln-f", make_count(final=0), "ln_f is missing: 2C.", 1),
+            Mistake("N13", make_count(layers=1), "you count one block. There are n_layer of them, each with its own weights.", 1),
+            Mistake("gains-only", make_count(norms=2, final=1), "each LayerNorm has a gain and a bias: 2C, not C.", 1),
+            Mistake("mask-counted", make_count(masks=1), "you count the mask. It is computed and not a parameter.", 1),
+            Mistake("mlp-thrice", make_count(mlp=3), "the MLP is 4C wide, not 3C. (3C is the width of c_attn.)", 3),
+        ],
+        styles=[count_by_loop, count_by_formula, count_by_tensors],
+    ),
+    Exercise(
+        number="5.4",
+        name="initial_std",
+        level=2,
+        minutes=10,
+        done="a fresh model of any depth starts with numbers of a sane size.",
+        hints=(
+            "name.endswith('bias') finds the biases; 'ln_' in the name finds LayerNorm.",
+            "Both c_proj of a block count, that of attention and that of the MLP, but only their weights.",
+            "0.02 / math.sqrt(2 * n_layer) for names that end in c_proj.weight.",
+        ),
+        cases=std_cases,
+        mistakes=[
+            Mistake("not-scaled", make_std(residual=lambda L: 1.0), "c_proj gets 0.02 like the others. It writes to the stream, so divide by the square root of 2 * n_layer.", 3),
+            Mistake("once-a-block", make_std(residual=lambda L: math.sqrt(L)), "you divide by the square root of n_layer. Each block writes twice: 2 * n_layer.", 3),
+            Mistake("no-root", make_std(residual=lambda L: 2 * L), "you divide by 2 * n_layer. Variances add up, so it is the root that counts.", 3),
+            Mistake("gains-random", make_std(gain=0.02), "LayerNorm's gains get random values. They are constants (1), so their standard deviation is 0.", 1),
+            Mistake("biases-random", make_std(bias=1), "biases get random values. They start at 0.", 1),
+            Mistake("attn-only", make_std(which="attn.c_proj"), "only attention's c_proj is scaled. The MLP's writes to the stream too.", 2),
+            Mistake("all-c", make_std(which=".c_"), "all linear layers are scaled. Only the two that write to the stream are, both called c_proj.", 2),
+            Mistake("ln-f-forgotten", make_std(final="h."[:0] + ".ln_", gain=0.0), "ln_f is taken for a matrix. It is a LayerNorm too.", 1),
+        ],
+        styles=[std_by_parts, std_by_table, std_by_tensor],
+    ),
+    Exercise(
+        number="5.5",
+        name="GPT2",
+        level=3,
+        minutes=20,
+        done="this is GPT-2, all of it.",
+        hints=(
+            "start = 0 without a cache, cache.length with one. embed(tokens, self.wte.weight, self.wpe.weight, start).",
+            "Each block gets its own part of the cache: cache[i], or None.",
+            "After the blocks: x[:, -1:] if last_only, then self.ln_f, then unembed with self.wte.weight.",
+        ),
+        cases=model_cases,
+        run=run_model,
+        arguments=("T", "cache length", "last_only"),
+        mistakes=[
+            Mistake("K01", stack(start=lambda self, cache: 0), "with a cache your positions start at 0 again. The new tokens stand after those in it: start at cache.length.", 1),
+            Mistake("E01", stack(positions=lambda self, tokens, start: torch.arange(start, start + tokens.shape[1]).add(1) % self.config.n_positions), "your positions start at 1. The first one is 0.", 1),
+            Mistake("E04", stack(embed=lambda self, tokens, start: self.wte(tokens)), "the positions are missing. Use embed, which adds wpe.", 1),
+            Mistake("N14", stack(final=lambda self, x: x), "ln_f is missing. Normalize the stream before it goes to the head.", 3),
+            Mistake("K07", stack(layer_cache=lambda self, cache, i: None if cache is None else cache[0]), "all blocks share the cache of layer 0. Block i gets cache[i].", 2),
+            Mistake("whole-cache", stack(layer_cache=lambda self, cache, i: cache), "each block gets the whole cache. It wants its own part, cache[i].", 2),
+            Mistake("no-cache", stack(layer_cache=lambda self, cache, i: None), "the blocks get no cache.", 2),
+            Mistake("N13", stack(blocks=lambda self: [self.h[0]] * len(self.h)), "you use the first block again and again. Go through self.h.", 2),
+            Mistake("skips-last", stack(blocks=lambda self: list(self.h)[:-1]), "the last block is not used.", 2),
+            Mistake("backwards", stack(blocks=lambda self: list(self.h)[::-1], layer_cache=lambda self, cache, i: None if cache is None else cache[len(self.h) - 1 - i]), "you go through the blocks from the top. The first in self.h comes first.", 2),
+            Mistake("H01", stack(head=random_head), "your head is a matrix of its own. The logits reuse wte: unembed(x, self.wte.weight).", 3),
+            Mistake("last-ignored", stack(choose=lambda self, x, last_only: x), "last_only is not used. With it, only the last position is unembedded, and the result has shape (B, 1, V).", 3),
+            Mistake("first-row", stack(choose=lambda self, x, last_only: x[:, :1] if last_only else x), "with last_only you keep the first position. It is the last one that predicts the next token.", 3),
+        ],
+        styles=[stack(), stack(forward=forward_flat), stack(forward=forward_einsum)],
+    ),
+    Exercise(
+        number="5.6",
+        name="rename_weight",
+        level=2,
+        minutes=15,
+        done="published weights fit into your model.",
+        hints=(
+            "str.removeprefix takes 'transformer.' away where it is there.",
+            "The masks end in .attn.bias and .attn.masked_bias, with the dot in front. Without it, c_attn.bias ends so too.",
+            "Transpose where the name ends in one of c_attn.weight, c_proj.weight, c_fc.weight. wte and wpe stay as they are.",
+        ),
+        cases=rename_cases,
+        mistakes=[
+            Mistake("H03", make_rename(transposed=()), "the weights are not transposed. Conv1D stores (in, out), nn.Linear wants (out, in).", 3),
+            Mistake("H03-square", make_rename(square=False), "the square attn.c_proj.weight is not transposed. Its shape fits either way, and that is the trap.", 3),
+            Mistake("transposes-all", make_rename(all_2d=True), "you transpose wte and wpe too. Only the linear layers, c_attn, c_proj and c_fc, are stored the other way.", 3),
+            Mistake("H04-prefix", make_rename(prefix=False), "the prefix `transformer.` is still in the names.", 1),
+            Mistake("masks-kept", make_rename(masks="keep"), "the masks come through. Return None for .attn.bias and .attn.masked_bias.", 2),
+            Mistake("masked-bias", make_rename(masks="only-bias"), "masked_bias comes through. It belongs to the mask too.", 2),
+            Mistake("drops-c-attn", make_rename(masks="too-many"), "you drop c_attn.bias as well, which is a parameter. Its name ends in attn.bias too: look for .attn.bias, with the dot.", 2),
+            Mistake("mlp-not", make_rename(transposed=("c_attn", "c_proj")), "c_fc is not transposed.", 3),
+        ],
+        styles=[rename_by_split, rename_by_replace, rename_by_regex],
+    ),
+]
