@@ -8,10 +8,16 @@ def embed(tokens: torch.Tensor, wte: torch.Tensor, wpe: torch.Tensor, start: int
     """Return the sum of each token's vector and its position's vector.
 
     tokens (B, T), wte (V, C), wpe (n_positions, C) -> (B, T, C). The first token sits at position
-    `start`; with a cache, that is the number of tokens already seen. Source: GPT-2's `wte` ("word
-    token embedding") and `wpe` ("word position embedding").
+    `start`; with a cache, that is the number of tokens already seen. Raises ValueError if the text
+    goes past the last position. Source: GPT-2's `wte` ("word token embedding") and `wpe` ("word
+    position embedding").
     """
     T = tokens.shape[-1]
+    if start + T > len(wpe):
+        raise ValueError(
+            f"the text has {start + T} tokens, but there are only {len(wpe)} positions (n_positions); "
+            f"shorten it"
+        )
     return F.embedding(tokens, wte) + wpe[start : start + T]  # (B, T, C) + (T, C)
 
 

@@ -31,32 +31,31 @@ def generate(
     check_tokens(tokens, model.config)
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens is {max_new_tokens}, but it must be 0 or more")
-    return _steps(model, tokens, max_new_tokens, sampler, stop_token, use_cache)
-
-
-@torch.no_grad()
-def _steps(model, tokens, max_new_tokens, sampler, stop_token, use_cache) -> Iterator[torch.Tensor]:
-    """Yield what `generate` promises."""
     limit = model.config.n_positions
     cache = None
     if use_cache:
         room = min(tokens.shape[1] + max_new_tokens, limit)
         weight = model.wte.weight
         cache = KVCache(model.config, len(tokens), max_length=room, dtype=weight.dtype, device=weight.device)
-    ended = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
-    for _ in range(max_new_tokens):
-        if cache is None or tokens.shape[1] > limit:
-            logits = model(tokens[:, -limit:], last_only=True)
-        else:
-            logits = model(tokens[:, cache.length :], cache, last_only=True)  # first the prompt, then 1 token
-        new = sampler(logits[:, -1])
-        if stop_token is not None:
-            new = new.masked_fill(ended, stop_token)
-            ended |= new == stop_token
-        yield new
-        if ended.all():
-            return
-        tokens = torch.cat([tokens, new[:, None]], dim=1)
+
+    @torch.no_grad()
+    def steps() -> Iterator[torch.Tensor]:
+        text, ended = tokens, torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+        for _ in range(max_new_tokens):
+            if cache is None or text.shape[1] > limit:
+                logits = model(text[:, -limit:], last_only=True)
+            else:
+                logits = model(text[:, cache.length :], cache, last_only=True)  # the prompt, then 1 token
+            new = sampler(logits[:, -1])
+            if stop_token is not None:
+                new = new.masked_fill(ended, stop_token)
+                ended = ended | (new == stop_token)
+            yield new
+            if ended.all():
+                return
+            text = torch.cat([text, new[:, None]], dim=1)
+
+    return steps()
 
 
 def complete(

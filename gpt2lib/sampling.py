@@ -22,7 +22,8 @@ def scale_temperature(logits: torch.Tensor, t: float) -> torch.Tensor:
             f"temperature is {t}, but it must be 0 (greedy) or more; usual values are 0.7 to 1.0"
         )
     if t == 0:
-        return keep_top_k(logits, 1)
+        best = logits.argmax(dim=-1, keepdim=True)
+        return torch.full_like(logits, -math.inf).scatter(-1, best, logits.gather(-1, best))
     return logits / t
 
 

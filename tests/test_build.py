@@ -1,6 +1,7 @@
 """One source: what the build writes is what is committed, and it refuses what must not get through."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -107,6 +108,17 @@ def test_learners_do_not_get_the_answers():
                 assert not any(line in theirs.source for line in lines)
                 assert "raise NotImplementedError" in theirs.source
     assert gaps >= len(exercises())
+
+
+def test_stored_checks_say_what_they_should():
+    """In solutions/ every answer is right; in notebooks/ none is written."""
+    for folder, sign in ((source.SOLUTIONS, "✓"), (source.NOTEBOOKS, "○")):
+        for path in source.chapters():
+            for cell in source.code_cells(source.read(folder / path.name)):
+                answer = re.fullmatch(r"(\w+) = check\(\1\)", cell.source)
+                if answer:
+                    shown = [o.get("data", {}).get("text/plain", "") for o in cell.outputs]
+                    assert [text[0] for text in shown] == [sign], f"{folder.name}/{path.name}, {answer[1]}: {shown}"
 
 
 def test_notebooks_have_no_noise():
