@@ -254,11 +254,30 @@ def compare(exercise: Exercise, case: int, got: Any, want: Any) -> str:
     arguments = exercise.cases()[case]
     names = exercise.arguments or tuple(inspect.signature(exercise.reference).parameters)
     rows = [("with", "\n".join(f"{name} = {brief(value)}" for name, value in zip(names, arguments)))]
+    part, got, want = first_part(got, want, exercise.tolerance)
+    rows += [("in", part)] if part else []
     rows += [("expected", brief(want)), ("got", brief(got))]
     place = first_difference(got, want, exercise.tolerance)
     if place:
         rows.append(("differs", place))
     return "\n".join(f"{name:>8}  {text}".replace("\n", "\n" + " " * 10) for name, text in rows)
+
+
+def first_part(got: Any, want: Any, tolerance: float) -> tuple[str, Any, Any]:
+    """Return the first part in which two nested results differ: its name, and what it is in either."""
+    path = []
+    while True:
+        if isinstance(want, Mapping) and isinstance(got, Mapping) and got.keys() == want.keys():
+            parts = [(str(key), got[key], want[key]) for key in want]
+        elif isinstance(want, (list, tuple)) and isinstance(got, (list, tuple)) and len(got) == len(want):
+            parts = [(f"[{i}]", g, w) for i, (g, w) in enumerate(zip(got, want))]
+        else:
+            break
+        if all(isinstance(w, (Number, str)) for _, _, w in parts) and not isinstance(want, Mapping):
+            break  # a list of plain things reads best as a whole
+        name, got, want = next(part for part in parts if not same(part[1], part[2], tolerance))
+        path.append(name)
+    return ", ".join(path), got, want
 
 
 def first_difference(got: Any, want: Any, tolerance: float) -> str | None:
@@ -293,5 +312,8 @@ def brief(value: Any, most: int = 300) -> str:
         return f"[{text}]" if isinstance(value, list) else f"({text})"
     if isinstance(value, torch.nn.Module):
         return type(value).__name__
+    if isinstance(value, Mapping):
+        text = "; ".join(f"{key}: {' '.join(brief(part).split())}" for key, part in value.items()) or "{}"
+        return text if len(text) <= most else text[: most - 3] + "..."
     text = repr(value)
     return text if len(text) <= most else text[: most - 3] + "..."

@@ -12,7 +12,7 @@ class LayerCache:
     """
 
     def __init__(self, k: torch.Tensor, v: torch.Tensor):
-        """Use k and v (B, H, n_positions, D) as the memory; what is in them does not matter."""
+        """Use k and v (B, H, capacity, D) as the memory; what is in them does not matter."""
         self.k, self.v = k, v
         self.length = 0
 
@@ -20,21 +20,28 @@ class LayerCache:
         """Add the keys and values of new tokens and return all of them.
 
         k, v (B, H, T, D) -> k, v (B, H, S, D), views into the memory. Raises ValueError, and keeps
-        what it has, if the shape does not belong here or the tokens do not fit.
+        what it has, if their shape, dtype or device is not that of the memory, or the tokens do not
+        fit.
         """
         B, H, capacity, D = self.k.shape
-        T = k.shape[2]
-        if k.shape != v.shape or k.shape != (B, H, T, D):
+        if k.shape != v.shape or k.ndim != 4 or (*k.shape[:2], k.shape[3]) != (B, H, D):
             raise ValueError(
                 f"k has shape {tuple(k.shape)} and v {tuple(v.shape)}, but this cache takes "
                 f"(B={B}, H={H}, T, D={D}); "
                 f"open it with the model's config and the batch size of the tokens"
             )
-        end = self.length + T
+        # under autocast the products cast keys and values themselves
+        same_dtype = k.dtype == v.dtype == self.k.dtype or torch.is_autocast_enabled(k.device.type)
+        if not (same_dtype and k.device == v.device == self.k.device):
+            raise ValueError(
+                f"k is {k.dtype} on {k.device} and v {v.dtype} on {v.device}, but this cache holds "
+                f"{self.k.dtype} on {self.k.device}; open it with the dtype and device of the model's weights"
+            )
+        end = self.length + k.shape[2]
         if end > capacity:
             raise ValueError(
-                f"the cache holds {self.length} tokens and {T} more are to go in, but it has room for "
-                f"{capacity}; open a new cache with the tokens that matter most"
+                f"the cache holds {self.length} tokens and {k.shape[2]} more are to go in, but it has room "
+                f"for {capacity}; open one with a larger max_length, or read a shorter text into an empty one"
             )
         self.k[:, :, self.length : end] = k
         self.v[:, :, self.length : end] = v
@@ -45,7 +52,7 @@ class LayerCache:
 class KVCache:
     """Keep the keys and values of every layer of one model for one batch of texts.
 
-    `cache[i]` is the cache of layer i. Source: Pope et al. 2022, section 3.3.
+    `cache[i]` is the cache of layer i. Source: Pope et al. 2022, who call it the KV cache.
     """
 
     def __init__(
@@ -78,9 +85,26 @@ class KVCache:
 
     @property
     def length(self) -> int:
-        """How many tokens of each text the cache holds."""
-        return self.layers[-1].length
+        """Return how many tokens of each text the cache holds."""
+        return self.layers[0].length
 
     def __getitem__(self, layer: int) -> LayerCache:
-        """Return the cache of one layer."""
+        """Return the cache of one layer. Raises IndexError if there is none."""
+        if layer >= len(self.layers):
+            raise IndexError(
+                f"there is no layer {layer}: the cache was opened for {len(self.layers)} layers; "
+                f"open it with the model's config"
+            )
         return self.layers[layer]
+
+    def truncate(self, length: int) -> None:
+        """Forget all but the first `length` tokens of each text, so that it can go on in another way.
+
+        Raises ValueError if the cache holds fewer.
+        """
+        if not 0 <= length <= self.length:
+            raise ValueError(
+                f"length is {length}, but the cache holds {self.length} tokens; pass 0 to {self.length}"
+            )
+        for layer in self.layers:
+            layer.length = length

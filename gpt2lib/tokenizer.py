@@ -19,30 +19,6 @@ GPT2_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b77
 Pair = tuple[bytes, bytes]
 
 
-def bytes_to_unicode() -> dict[int, str]:
-    """Return a printable character for each of the 256 bytes, in the order of GPT-2's first 256 ids.
-
-    Bytes that are printable Latin-1 characters stand for themselves. The other 68, the space among
-    them, take the characters from code point 256 on. Source: OpenAI's `encoder.py`, which writes
-    its vocabulary file with these characters.
-    """
-    printable = [
-        *range(ord("!"), ord("~") + 1),
-        *range(ord("¡"), ord("¬") + 1),
-        *range(ord("®"), ord("ÿ") + 1),
-    ]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
-
-
-def split_text(text: str) -> list[str]:
-    """Cut a text into the chunks that merges never cross: words with their leading space, numbers, ...
-
-    The chunks joined give the text again. Source: the pattern in OpenAI's `encoder.py`.
-    """
-    return regex.findall(SPLIT_PATTERN, text)
-
-
 def count_pairs(words: Mapping[tuple[bytes, ...], int]) -> Counter[Pair]:
     """Count the pairs of neighbouring symbols in words, each as often as its word occurs.
 
@@ -95,6 +71,30 @@ def train_merges(word_counts: Mapping[bytes, int], n_merges: int) -> list[Pair]:
             words[i] = new
         counts = +counts  # drop the pairs that no word contains any more
     return merges
+
+
+def split_text(text: str) -> list[str]:
+    """Cut a text into the chunks that merges never cross: words with their leading space, numbers, ...
+
+    The chunks joined give the text again. Source: the pattern in OpenAI's `encoder.py`.
+    """
+    return regex.findall(SPLIT_PATTERN, text)
+
+
+def bytes_to_unicode() -> dict[int, str]:
+    """Return a printable character for each of the 256 bytes, in the order of GPT-2's first 256 ids.
+
+    Bytes that are printable Latin-1 characters stand for themselves. The other 68, the space among
+    them, take the characters from code point 256 on. Source: OpenAI's `encoder.py`, which writes
+    its vocabulary file with these characters.
+    """
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
 
 
 def bpe(symbols: Iterable[bytes], ranks: Mapping[Pair, int]) -> list[bytes]:
