@@ -81,7 +81,7 @@ class CausalSelfAttention(nn.Module):
         q, k, v = (split_heads(part, self.n_head) for part in (q, k, v))
         if cache is not None:
             k, v = cache.append(k, v)  # (B, H, T, D) -> (B, H, S, D)
-        T, S = q.shape[2], k.shape[2]
+        T, S = x.shape[1], k.shape[2]
         if T == S:  # nothing cached: the fused form builds the causal mask itself
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:  # one new token may look at everything, so it needs no mask

@@ -41,6 +41,19 @@ def sample_batch(
     return stretches[:, :-1], stretches[:, 1:]
 
 
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Return the optimizer's two groups: matrices, which decay, and gains and biases, which do not.
+
+    Each parameter is in one of them, once. Source: GPT-3 (Brown et al. 2020, appendix B) for the
+    0.1; leaving out all that has one dimension is the field's habit since BERT.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
 def learning_rate(
     step: int, *, peak: float, total_steps: int, warmup_steps: int = 0, floor: float = 0.0
 ) -> float:
@@ -54,19 +67,6 @@ def learning_rate(
         return peak * (step + 1) / warmup_steps
     done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
     return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Return the optimizer's two groups: matrices, which decay, and gains and biases, which do not.
-
-    Each parameter is in one of them, once. Source: GPT-3 (Brown et al. 2020, appendix B) for the
-    0.1; leaving out all that has one dimension is the field's habit since BERT.
-    """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
 
 
 @dataclass(frozen=True)

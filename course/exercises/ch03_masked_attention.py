@@ -1,64 +1,267 @@
-"""The exercises of chapter 03: scores, masks, heads, and the attention module."""
+"""The exercises of chapter 03: scores, masks, softmax, heads, and the module that joins them."""
 
 import math
-from types import SimpleNamespace
+import warnings
+from zlib import crc32
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from course.exercise import Exercise, Mistake
+from gpt2lib.config import GPT2Config
 
-INF = math.inf
-
-
-def draw(*shape, seed=0):
-    """Return normal numbers, the same each time."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def triangle(T, S, diagonal=0):
-    """Return the mask of T new among S seen tokens, its edge moved by `diagonal`."""
-    return torch.ones(T, S, dtype=torch.bool).tril(S - T + diagonal)
+A02_SAYS = (
+    "you divide by the square root of the model's width C = H * D. Each head takes dot products over its "
+    "own D numbers only, so divide by the square root of D, the last size of q."
+)
 
 
-# --- 3.1 attention_scores ----------------------------------------------------------------------------
+def numbers(*shape, seed=0):
+    """Return seeded random numbers of a shape."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def score_cases():
-    """One query and two keys; then H = 3, T = 4, S = 5, D = 2."""
+def lower(T, S):
+    """Return the causal mask."""
+    return torch.ones(T, S, dtype=torch.bool).tril(diagonal=S - T)
+
+
+def swap(x):
+    """Swap the last two axes."""
+    return x.transpose(-2, -1)
+
+
+# 3.1 attention_scores
+
+
+def scores_cases():
+    """Two queries and three keys of width 4; then texts, heads, and all sizes different."""
+    q = torch.tensor([[1.0, 0.0, 2.0, 1.0], [0.0, 3.0, 1.0, -1.0]])
+    k = torch.tensor([[1.0, 1.0, 0.0, 1.0], [2.0, 0.0, 1.0, 0.0], [0.0, 2.0, 0.0, 4.0]])
     return [
-        (torch.tensor([[[[1.0, 2.0]]]]), torch.tensor([[[[3.0, 4.0], [0.0, 1.0]]]])),
-        (draw(2, 3, 4, 2), draw(2, 3, 5, 2, seed=1)),
-        (draw(1, 2, 3, 9, seed=2), draw(1, 2, 3, 9, seed=3)),
+        (q, k),
+        (numbers(2, 3, 4, 5), numbers(2, 3, 6, 5, seed=1)),
+        (numbers(7, 9), numbers(7, 9, seed=1)),
     ]
 
 
-def dots(q, k):
-    return q @ k.transpose(-2, -1)
+def scores_by_root_of(size):
+    def scores(q, k):
+        return q @ swap(k) / math.sqrt(size(q, k))
+
+    return scores
 
 
-def scores_einsum(q, k):
-    return torch.einsum("bhtd,bhsd->bhts", q, k) * q.size(-1) ** -0.5
+def scores_unscaled(q, k):
+    return q @ swap(k)
 
 
-def scores_loops(q, k):
-    out = torch.zeros(*q.shape[:3], k.shape[2])
-    for t in range(q.shape[2]):
-        for s in range(k.shape[2]):
-            out[:, :, t, s] = (q[:, :, t] * k[:, :, s]).sum(-1) / math.sqrt(q.shape[3])
-    return out
+def scores_by_width(q, k):
+    return q @ swap(k) / q.shape[-1]
 
 
-def scores_scale_first(q, k):
-    return (q.double() / q.shape[-1] ** 0.5).matmul(k.double().mT)
+def scores_times_root(q, k):
+    return q @ swap(k) * math.sqrt(q.shape[-1])
 
 
-# --- 3.2 causal_mask -----------------------------------------------------------------------------------
+def scores_turned(q, k):
+    return k @ swap(q) / math.sqrt(q.shape[-1])
+
+
+def scores_softmaxed(q, k):
+    return (q @ swap(k) / math.sqrt(q.shape[-1])).softmax(dim=-1)
+
+
+def scores_not_transposed(q, k):
+    return q @ k / math.sqrt(q.shape[-1])
+
+
+def scores_all_axes_reversed(q, k):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return q @ k.T / math.sqrt(q.shape[-1])
+
+
+def scores_of_directions(q, k):
+    return F.normalize(q, dim=-1) @ swap(F.normalize(k, dim=-1))
+
+
+def scores_by_einsum(q, k):
+    return torch.einsum("...td,...sd->...ts", q, k) * q.size(-1) ** -0.5
+
+
+def scores_with_small_q(q, k):
+    return torch.matmul(q / math.sqrt(k.shape[-1]), k.mT)
+
+
+def scores_by_broadcasting(q, k):
+    return (q.double()[..., :, None, :] * k.double()[..., None, :, :]).sum(-1) / q.shape[-1] ** 0.5
+
+
+def scores_by_loop(q, k):
+    rows = [(q[..., t : t + 1, :] * k).sum(-1) for t in range(q.shape[-2])]
+    return torch.stack(rows, dim=-2) / math.sqrt(q.shape[-1])
+
+
+ATTENTION_SCORES = Exercise(
+    number="3.1",
+    name="attention_scores",
+    level=1,
+    minutes=5,
+    done="every query is compared with every key, and the width of the head does not change the spread.",
+    hints=(
+        "The score of query t and key s is the dot product of two rows: row t of q and row s of k. A "
+        "matrix product takes rows of the left matrix with columns of the right one.",
+        "So k must lie on its side, its last two axes swapped: k.transpose(-2, -1). The axes before them "
+        "(texts, heads) come along by themselves.",
+        "Divide the product by the square root of D, and read D off q.shape. It is the size of the last "
+        "axis, whatever stands before it.",
+    ),
+    cases=scores_cases,
+    mistakes=[
+        Mistake(
+            "A01",
+            scores_unscaled,
+            "these are the bare dot products. Divide them by the square root of D, the last size of q.",
+            3,
+        ),
+        Mistake(
+            "A02",
+            scores_by_root_of(lambda q, k: q.shape[-1] * (q.shape[-3] if q.ndim > 2 else 1)),
+            A02_SAYS,
+            3,
+        ),
+        Mistake(
+            "by-number-of-queries",
+            scores_by_root_of(lambda q, k: q.shape[-2]),
+            "you divide by the square root of T, the number of queries. It should be the square root of D, "
+            "the number of products that each score adds up.",
+            3,
+        ),
+        Mistake(
+            "by-number-of-keys",
+            scores_by_root_of(lambda q, k: k.shape[-2]),
+            "you divide by the square root of S, the number of keys. It should be the square root of D, the "
+            "number of products that each score adds up.",
+            3,
+        ),
+        Mistake(
+            "first-axis",
+            scores_by_root_of(lambda q, k: q.shape[0] if q.ndim > 2 else q.shape[1]),
+            "you take the width from an axis counted from the front, which is D only while there are no "
+            "texts and heads before it. Count from the back: q.shape[-1].",
+            3,
+        ),
+        Mistake(
+            "second-axis",
+            scores_by_root_of(lambda q, k: q.shape[1]),
+            "you divide by the square root of q.shape[1], which is D only while there are no texts and heads "
+            "before it. Count from the back: q.shape[-1].",
+            3,
+        ),
+        Mistake(
+            "no-root",
+            scores_by_width,
+            "you divide by D itself, which makes the scores too small. It should be the square root of D: a "
+            "sum of D products spreads as sqrt(D), not as D.",
+            3,
+        ),
+        Mistake(
+            "times-root",
+            scores_times_root,
+            "you multiply by the square root of D, and the scores spread even more. Divide by it.",
+            3,
+        ),
+        Mistake(
+            "turned",
+            scores_turned,
+            "your rows are the keys and your columns the queries. It should be one row for each query: q on "
+            "the left, k transposed on the right.",
+            2,
+        ),
+        Mistake(
+            "softmaxed",
+            scores_softmaxed,
+            "your rows add up to 1: you have applied the softmax already. The scores alone are wanted here; "
+            "the mask has to come between them and the softmax.",
+            1,
+        ),
+        Mistake(
+            "A12",
+            scores_not_transposed,
+            "you multiply q with k as it is, which pairs numbers that have nothing to do with each other "
+            "(and mostly does not even fit). Swap the last two axes of k first.",
+            2,
+        ),
+        Mistake(
+            "all-axes",
+            scores_all_axes_reversed,
+            "k.T turns all axes round, which is right for one matrix and wrong as soon as there are texts "
+            "and heads. Swap the last two axes only: k.transpose(-2, -1).",
+            2,
+        ),
+        Mistake(
+            "cosine",
+            scores_of_directions,
+            "you have divided by the lengths of q and k, so these are cosines. GPT-2 lets long vectors count "
+            "for more: the dot product is divided by the square root of D and by nothing else.",
+            1,
+        ),
+    ],
+    styles=[scores_by_einsum, scores_with_small_q, scores_by_broadcasting, scores_by_loop],
+)
+
+
+# 3.2 causal_mask
 
 
 def mask_cases():
-    """Two of three, one new token, a square, many seen before, one token."""
+    """Wide (tokens already seen), one new token, square, wider, one token."""
     return [(2, 3), (1, 4), (4, 4), (3, 7), (1, 1)]
+
+
+def tril_at(diagonal):
+    def mask(T, S, device=None):
+        return torch.ones(T, S, dtype=torch.bool, device=device).tril(diagonal=diagonal(T, S))
+
+    return mask
+
+
+def no_mask(T, S, device=None):
+    return torch.ones(T, S, dtype=torch.bool, device=device)
+
+
+def sees_the_future_only(T, S, device=None):
+    return ~lower(T, S)
+
+
+def sees_itself_and_the_future(T, S, device=None):
+    return torch.ones(T, S, dtype=torch.bool, device=device).triu(diagonal=S - T)
+
+
+def float_mask(T, S, device=None):
+    return torch.zeros(T, S, device=device).masked_fill(~lower(T, S), -math.inf)
+
+
+def ones_and_zeros(T, S, device=None):
+    return torch.ones(T, S, device=device).tril(diagonal=S - T)
+
+
+def whole_ones_and_zeros(T, S, device=None):
+    return torch.ones(T, S, dtype=torch.int64, device=device).tril(diagonal=S - T)
+
+
+def square(T, S, device=None):
+    return torch.ones(T, T, dtype=torch.bool, device=device).tril()
+
+
+def keys_by_queries(T, S, device=None):
+    return lower(T, S).T
+
+
+def sees_itself_only(T, S, device=None):
+    return torch.arange(S)[None, :] == torch.arange(S - T, S)[:, None]
 
 
 def mask_by_comparison(T, S, device=None):
@@ -73,567 +276,1427 @@ def mask_by_loops(T, S, device=None):
     return mask
 
 
+def mask_by_triu(T, S, device=None):
+    return torch.triu(torch.ones(T, S), diagonal=S - T + 1).eq(0).to(device)
+
+
 def mask_by_last_rows(T, S, device=None):
-    return torch.ones(S, S, dtype=torch.bool, device=device).tril()[S - T :]
+    return torch.ones(S, S, dtype=torch.bool, device=device).tril()[-T:]
 
 
-def additive_mask(T, S, device=None):
-    return torch.zeros(T, S).masked_fill(~triangle(T, S), -INF)
+CAUSAL_MASK = Exercise(
+    number="3.2",
+    name="causal_mask",
+    level=2,
+    minutes=10,
+    done="every token sees itself and what came before it, also when some tokens were read earlier.",
+    hints=(
+        "Write down the 3 x 3 mask by hand first: which of the three tokens may token 0 look at, "
+        "which token 1, which token 2? torch.tril keeps that triangle of a matrix.",
+        "With S > T the T rows are the newest tokens. Row 0 is then not position 0 but position "
+        "S - T, so it sees S - T + 1 tokens. tril has an argument that moves the edge of the triangle.",
+        "Start from a matrix of True of shape (T, S), on the device that was asked for, and let "
+        "tril(diagonal=...) cut it. With T = S the diagonal is 0, and each token read earlier moves it by 1.",
+    ),
+    cases=mask_cases,
+    mistakes=[
+        Mistake(
+            "A04",
+            no_mask,
+            "your mask lets every token look at every other one, as in BERT. A token of GPT-2 may look at "
+            "itself and at what came before it, and at nothing after it.",
+            1,
+        ),
+        Mistake(
+            "no-self",
+            tril_at(lambda T, S: S - T - 1),
+            "no token may look at itself in your mask. A token has to see itself too: its own word "
+            "matters for what comes next.",
+            1,
+        ),
+        Mistake(
+            "A06",
+            tril_at(lambda T, S: S - T + 1),
+            "each token sees exactly one token too many: the one that it is to predict. Move the "
+            "diagonal by one.",
+            2,
+        ),
+        Mistake(
+            "ignores-seen",
+            tril_at(lambda T, S: 0),
+            "your mask is right where T = S, but with S > T the first row belongs to position S - T, "
+            "not to position 0. The new tokens must see all the tokens read before them.",
+            2,
+        ),
+        Mistake(
+            "wrong-way",
+            tril_at(lambda T, S: T - S),
+            "with S > T your triangle has moved to the wrong side, and the first rows see fewer tokens "
+            "instead of more. Row 0 sees the S - T tokens before it and itself.",
+            2,
+        ),
+        Mistake(
+            "upside-down",
+            sees_the_future_only,
+            "your mask is True where it should be False. Here True means: may look.",
+            1,
+        ),
+        Mistake(
+            "future",
+            sees_itself_and_the_future,
+            "your tokens see themselves and what comes after them. Keep the other triangle, the lower one.",
+            1,
+        ),
+        Mistake(
+            "itself-only",
+            sees_itself_only,
+            "each token sees itself and nothing else in your mask. It should see the tokens before it as "
+            "well.",
+            1,
+        ),
+        Mistake(
+            "float-mask",
+            float_mask,
+            "you return the mask in its other form, 0 and -inf, which is added to the scores. It would work "
+            "there, but this library passes masks as bool: True where a token may look.",
+            3,
+        ),
+        Mistake(
+            "ones-and-zeros",
+            ones_and_zeros,
+            "the triangle is right, but it is made of the floats 1 and 0. Return True and False: give "
+            "torch.ones a dtype.",
+            3,
+        ),
+        Mistake(
+            "ones-and-zeros",
+            whole_ones_and_zeros,
+            "the triangle is right, but it is made of the whole numbers 1 and 0, and ~1 is -2. Return True "
+            "and False: give torch.ones another dtype.",
+            3,
+        ),
+        Mistake(
+            "square",
+            square,
+            "your mask is T x T. It needs a column for each of the S tokens that can be looked at: T x S.",
+            2,
+        ),
+        Mistake(
+            "keys-by-queries",
+            keys_by_queries,
+            "your mask has a column for each new token and a row for each token that can be looked at. It "
+            "should be the other way round: row t says what new token t may look at.",
+            1,
+        ),
+    ],
+    styles=[mask_by_comparison, mask_by_loops, mask_by_triu, mask_by_last_rows],
+)
 
 
-# --- 3.3 masked_softmax --------------------------------------------------------------------------------
+# 3.3 masked_softmax
 
 
 def softmax_cases():
-    """A small square with round scores; then more heads than one and T < S."""
-    small = torch.tensor([[[[1.0, 2.0], [0.0, 1.0]]]])
-    return [(small, triangle(2, 2)), (2 * draw(2, 3, 4, 4), triangle(4, 4)), (draw(2, 2, 3, 5, seed=4), triangle(3, 5))]
+    """A small triangle; a mask that is no triangle; texts and heads; new tokens after seen ones."""
+    scores = torch.tensor([[1.0, 2.0, 3.0], [2.0, 0.0, 1.0], [0.0, 1.0, 3.0]])
+    gaps = torch.tensor([[True, False, True, True, False], [False, True, True, False, True]])
+    return [
+        (scores, lower(3, 3)),
+        (3 * numbers(2, 5), gaps),
+        (2 * numbers(2, 3, 4, 6), lower(4, 6)),
+        (numbers(3, 2, 5, 5), lower(5, 5)),
+    ]
 
 
-def mask_after(scores, mask):
-    return scores.softmax(-1) * mask
+def softmax_over(dim):
+    def weights(scores, mask):
+        return scores.masked_fill(~mask, -math.inf).softmax(dim=dim)
+
+    return weights
 
 
-def mask_after_renormalised_columns(scores, mask):
-    weights = scores.softmax(-1) * mask
-    return weights / weights.sum(-2, keepdim=True)
+def softmax_filled_with(number):
+    def weights(scores, mask):
+        return scores.masked_fill(~mask, number).softmax(dim=-1)
+
+    return weights
 
 
-def mask_by_zero(scores, mask):
-    return (scores * mask).softmax(-1)
+def softmax_then_zeros(scores, mask):
+    return scores.softmax(dim=-1) * mask
 
 
-def mask_inverted(scores, mask):
-    return scores.masked_fill(mask, -1e9).softmax(-1)
+def softmax_then_infinity(scores, mask):
+    return scores.softmax(dim=-1).masked_fill(~mask, -math.inf)
 
 
-def mask_forgotten(scores, mask):
-    return scores.softmax(-1)
+def softmax_unmasked(scores, mask):
+    return scores.softmax(dim=-1)
 
 
-def softmax_over_queries(scores, mask):
-    return scores.masked_fill(~mask, -INF).softmax(-2)
+def softmax_of_the_hidden(scores, mask):
+    return scores.masked_fill(mask, -math.inf).softmax(dim=-1)
 
 
-def softmax_over_heads(scores, mask):
-    return scores.masked_fill(~mask, -1e9).softmax(1)
+def softmax_forgotten(scores, mask):
+    return scores.masked_fill(~mask, -math.inf)
 
 
-def small_penalty(scores, mask):
-    return (scores - (~mask).float()).softmax(-1)
+def softmax_as_logarithm(scores, mask):
+    return scores.masked_fill(~mask, -math.inf).log_softmax(dim=-1)
 
 
-def no_softmax(scores, mask):
-    kept = scores * mask
-    return kept / kept.sum(-1, keepdim=True)
+def softmax_without_exp(scores, mask):
+    scores = scores * mask
+    return scores / scores.sum(dim=-1, keepdim=True)
+
+
+def softmax_not_divided(scores, mask):
+    return scores.exp() * mask
+
+
+def softmax_over_everything(scores, mask):
+    weights = scores.exp() * mask
+    return weights / weights.sum()
+
+
+def softmax_scaled_again(scores, mask):
+    return (scores / math.sqrt(scores.shape[-1])).masked_fill(~mask, -math.inf).softmax(dim=-1)
+
+
+def softmax_by_where(scores, mask):
+    return F.softmax(torch.where(mask, scores, torch.tensor(float("-inf"))), -1)
+
+
+def softmax_by_adding(scores, mask):
+    bias = torch.zeros(mask.shape).masked_fill(~mask, -1e9)
+    return torch.softmax(scores + bias, dim=-1)
 
 
 def softmax_by_hand(scores, mask):
-    scores = scores + torch.where(mask, 0.0, -INF)
-    e = (scores - scores.amax(-1, keepdim=True)).exp()
-    return e / e.sum(-1, keepdim=True)
+    scores = scores.double() - scores.double().amax(dim=-1, keepdim=True)
+    weights = scores.exp() * mask
+    return weights / weights.sum(dim=-1, keepdim=True)
 
 
-def softmax_then_renormalise(scores, mask):
-    weights = scores.double().softmax(-1) * mask
+def softmax_renormalised(scores, mask):
+    weights = scores.softmax(-1).masked_fill(mask.logical_not(), 0.0)
     return weights / weights.sum(-1, keepdim=True)
 
 
-def softmax_row_by_row(scores, mask):
-    out = torch.zeros_like(scores)
-    for t in range(scores.shape[-2]):
-        out[..., t, mask[t]] = scores[..., t, mask[t]].softmax(-1)
-    return out
+def columns_say(got, want):
+    """Say what the rows and the columns of the weights add up to."""
+    row = got.reshape(-1, got.shape[-1])[0].sum().item()
+    return (
+        f"each column of your weights adds up to 1, and the first row to {row:.2f}: your softmax runs over "
+        f"the queries. It should run over the keys, so that each row adds up to 1: dim=-1."
+    )
 
 
-# --- 3.4 attend ----------------------------------------------------------------------------------------
+def heads_say(got, want):
+    """Say what the rows of the weights add up to."""
+    row = got.reshape(-1, got.shape[-1])[-1].sum().item()
+    return (
+        f"your softmax runs over the heads: the last row adds up to {row:.2f}, and the heads compete with "
+        f"each other. It should run over the keys, the last axis: dim=-1."
+    )
+
+
+def row_sums_say(got, want):
+    """Say what the rows of the weights add up to."""
+    row = got.reshape(-1, got.shape[-1])[0].sum().item()
+    return (
+        f"the future has weight 0, but your first row adds up to {row:.2f}: you mask after the softmax, "
+        f"which has already given weight away to the hidden tokens. Mask the scores first, with -inf, so "
+        f"that each row adds up to 1."
+    )
+
+
+MASKED_SOFTMAX = Exercise(
+    number="3.3",
+    name="masked_softmax",
+    level=2,
+    minutes=10,
+    done="each row adds up to 1, and what the mask hides has weight exactly 0.",
+    hints=(
+        "Two steps, and their order matters: hide first, then share out. What score does a hidden token "
+        "need, so that exp(score) is exactly 0?",
+        "scores.masked_fill(where, number) returns a copy of the scores with a number put in wherever "
+        "`where` is True. The mask is True where a token MAY look, and the number should go where it may "
+        "not: ~mask.",
+        "The number is -inf (-math.inf, or float('-inf')). Then .softmax(dim=...) with the axis along which "
+        "the weights of one query lie: the keys, which are the last axis.",
+    ),
+    cases=softmax_cases,
+    mistakes=[
+        Mistake("A08", softmax_then_zeros, row_sums_say, 1),
+        Mistake(
+            "A08",
+            softmax_then_infinity,
+            "you put -inf into the weights, after the softmax, and a weight of -inf makes no sense. The -inf "
+            "belongs into the scores, before the softmax, which turns it into 0.",
+            1,
+        ),
+        Mistake(
+            "A09",
+            softmax_filled_with(0.0),
+            "you give hidden tokens the score 0, and exp(0) = 1, so they still get weight. They need the "
+            "score -inf: exp(-inf) is 0.",
+            1,
+        ),
+        Mistake("A11", softmax_over(-2), columns_say, 3),
+        Mistake("A11", softmax_over(1), heads_say, 3),
+        Mistake(
+            "A11",
+            softmax_over(0),
+            "your softmax runs over the first axis, which is not the keys. It should run over the last axis, "
+            "so that each row adds up to 1: dim=-1.",
+            3,
+        ),
+        Mistake(
+            "A04",
+            softmax_unmasked,
+            "your weights are those without a mask: hidden tokens get their full share. Put -inf into the "
+            "scores wherever the mask is False.",
+            2,
+        ),
+        Mistake(
+            "upside-down",
+            softmax_of_the_hidden,
+            "you hide what may be seen and show what must be hidden. The mask is True where a token may "
+            "look, and masked_fill fills where its argument is True: use ~mask.",
+            2,
+        ),
+        Mistake(
+            "plus-inf",
+            softmax_filled_with(math.inf),
+            "you fill with +inf, and inf / inf is NaN. A hidden token needs the lowest score there is: -inf.",
+            3,
+        ),
+        Mistake(
+            "no-softmax",
+            softmax_forgotten,
+            "these are the masked scores, and the softmax is still missing. It turns each row into weights "
+            "that add up to 1.",
+            3,
+        ),
+        Mistake(
+            "logarithm",
+            softmax_as_logarithm,
+            "these are the logarithms of the weights (log_softmax). The weights themselves are wanted: "
+            "softmax.",
+            3,
+        ),
+        Mistake(
+            "no-exp",
+            softmax_without_exp,
+            "you divide each score by the sum of its row, and negative scores make a mess of that. Softmax "
+            "takes exp of every score first: all are positive then, and the ratios depend on differences "
+            "only.",
+            3,
+        ),
+        Mistake(
+            "not-divided",
+            softmax_not_divided,
+            "you have taken exp of the scores but not divided by the sum of each row. The weights of one "
+            "query must add up to 1.",
+            3,
+        ),
+        Mistake(
+            "one-sum",
+            softmax_over_everything,
+            "all your weights together add up to 1. Each row must do so on its own: sum(dim=-1, "
+            "keepdim=True).",
+            3,
+        ),
+        Mistake(
+            "scaled-again",
+            softmax_scaled_again,
+            "you divide the scores once more before the softmax. They come in scaled already: only the mask "
+            "and the softmax are wanted here.",
+            1,
+        ),
+    ],
+    styles=[softmax_by_where, softmax_by_adding, softmax_by_hand, softmax_renormalised],
+)
+
+
+# 3.4 attend
 
 
 def attend_cases():
-    """Two tokens, one head; then no mask, a square, and new tokens after seen ones."""
-    small = (
-        torch.tensor([[[[1.0, 0.0], [0.0, 2.0]]]]),
-        torch.tensor([[[[1.0, 1.0], [0.0, 1.0]]]]),
-        torch.tensor([[[[1.0, 0.0], [0.0, 10.0]]]]),
-        triangle(2, 2),
-    )
+    """Two heads, two new tokens of three; seen ones before them; no mask; gaps in the mask; one new token."""
+    gaps = torch.tensor([[True, False, True, True, False], [False, True, True, False, True]])
+    sizes = [
+        (1, 2, 2, 3, 3),
+        (2, 3, 4, 6, 5),
+        (2, 3, 4, 5, 7),
+        (3, 2, 2, 5, 4),
+        (3, 4, 5, 5, 2),
+        (3, 2, 1, 4, 6),
+    ]
+    masks = [lower(2, 3), lower(4, 6), None, gaps, lower(5, 5), None]
+    cases = []
+    for (B, H, T, S, D), mask in zip(sizes, masks):
+        q, k, v = 1.5 * numbers(B, H, T, D), numbers(B, H, S, D, seed=1), numbers(B, H, S, D, seed=2)
+        cases.append((q, k, v, mask))
+    return cases
 
-    def case(T, S, seed, mask):
-        return draw(2, 3, T, 5, seed=seed), draw(2, 3, S, 5, seed=seed + 1), draw(2, 3, S, 5, seed=seed + 2), mask
 
-    return [small, case(4, 4, 10, triangle(4, 4)), case(3, 6, 20, triangle(3, 6)), case(4, 6, 30, None), case(1, 6, 40, None)]
+def root_of_width(q, k):
+    return math.sqrt(q.shape[-1])
 
 
-def make_attend(scale="head", where="before", fill=-INF, dim=-1, use_mask=True, invert=False, values="v", width=1):
-    """Return an `attend` with the asked-for slips in it."""
+def hidden_by(number):
+    def weights(scores, mask):
+        return (scores if mask is None else scores.masked_fill(~mask, number)).softmax(dim=-1)
+
+    return weights
+
+
+def along(dim):
+    def weights(scores, mask):
+        return (scores if mask is None else scores.masked_fill(~mask, -math.inf)).softmax(dim=dim)
+
+    return weights
+
+
+def zeros_afterwards(scores, mask):
+    return scores.softmax(dim=-1) * (1 if mask is None else mask)
+
+
+def infinity_afterwards(scores, mask):
+    weights = scores.softmax(dim=-1)
+    return weights if mask is None else weights.masked_fill(~mask, -math.inf)
+
+
+SHARED_OUT = along(-1)
+
+
+def attention(divide_by=root_of_width, weigh=SHARED_OUT):
+    """Return an `attend` made of its two decisions: the scale, and the way from scores to weights."""
 
     def attend(q, k, v, mask=None):
-        H, D = q.shape[1], q.shape[-1]
-        scores = dots(q, k) / {"head": D**0.5, "none": 1.0, "model": (H * D) ** 0.5, "full": D}[scale]
-        if mask is not None and use_mask:
-            mask = ~mask if invert else mask
-            if where == "before":
-                scores = scores * mask if fill == 0 else scores.masked_fill(~mask, fill)
-        weights = scores.softmax(dim)
-        if mask is not None and use_mask and where == "after":
-            weights = weights * mask
-        return weights @ {"v": v, "k": k}[values]
+        return weigh(q @ swap(k) / divide_by(q, k), mask) @ v
 
     return attend
 
 
-def attend_sdpa(q, k, v, mask=None):
+RIGHT = attention()
+UNSCALED = attention(divide_by=lambda q, k: 1.0)
+BY_ROOT_OF_C = attention(divide_by=lambda q, k: math.sqrt(q.shape[1] * q.shape[-1]))
+BY_WIDTH = attention(divide_by=lambda q, k: q.shape[-1])
+TIMES_ROOT = attention(divide_by=lambda q, k: 1 / math.sqrt(q.shape[-1]))
+BY_ROOT_OF_S = attention(divide_by=lambda q, k: math.sqrt(k.shape[-2]))
+UNMASKED = attention(weigh=lambda scores, mask: scores.softmax(dim=-1))
+ZEROS_AFTERWARDS = attention(weigh=zeros_afterwards)
+INFINITY_AFTERWARDS = attention(weigh=infinity_afterwards)
+ZERO_SCORES = attention(weigh=hidden_by(0.0))
+OVER_QUERIES = attention(weigh=along(-2))
+OVER_HEADS = attention(weigh=along(1))
+NO_SOFTMAX = attention(weigh=lambda scores, mask: scores * (1 if mask is None else mask))
+
+
+def attend_with_own_mask(q, k, v, mask=None):
+    return RIGHT(q, k, v, lower(q.shape[-2], k.shape[-2]))
+
+
+def attend_upside_down(q, k, v, mask=None):
+    return RIGHT(q, k, v, None if mask is None else ~mask)
+
+
+def attend_needing_a_mask(q, k, v, mask=None):
+    scores = q @ swap(k) / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~mask, -math.inf).softmax(dim=-1) @ v
+
+
+def attend_returning_keys(q, k, v, mask=None):
+    return RIGHT(q, k, k, mask)
+
+
+def attend_by_values(q, k, v, mask=None):
+    return RIGHT(q, v, v, mask)
+
+
+def attend_returning_weights(q, k, v, mask=None):
+    return SHARED_OUT(q @ swap(k) / math.sqrt(q.shape[-1]), mask)
+
+
+def attend_scaling_late(q, k, v, mask=None):
+    return attention(divide_by=lambda q, k: 1.0)(q, k, v, mask) / math.sqrt(q.shape[-1])
+
+
+def attend_not_transposed(q, k, v, mask=None):
+    return (q @ k / math.sqrt(q.shape[-1])).softmax(dim=-1) @ v
+
+
+def attend_by_sdpa(q, k, v, mask=None):
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
-def attend_einsum(q, k, v, mask=None):
-    scores = torch.einsum("bhtd,bhsd->bhts", q, k) / k.shape[-1] ** 0.5
+def attend_by_einsum(q, k, v, mask=None):
+    scores = torch.einsum("bhtd,bhsd->bhts", q, k) / q.size(-1) ** 0.5
     if mask is not None:
-        scores = scores + torch.zeros(mask.shape).masked_fill(~mask, -INF)
-    return torch.einsum("bhts,bhsd->bhtd", torch.softmax(scores, -1), v)
+        scores = scores + torch.where(mask, 0.0, -1e9)
+    return torch.einsum("bhts,bhsd->bhtd", scores.softmax(-1), v)
 
 
-def attend_loops(q, k, v, mask=None):
-    out = torch.empty_like(q)
-    for b in range(q.shape[0]):
-        for h in range(q.shape[1]):
-            for t in range(q.shape[2]):
-                allowed = slice(None) if mask is None else mask[t]
-                weights = (k[b, h, allowed] @ q[b, h, t] / math.sqrt(q.shape[-1])).softmax(0)
-                out[b, h, t] = weights @ v[b, h, allowed]
+def attend_by_loops(q, k, v, mask=None):
+    B, H, T, D = q.shape
+    out = torch.empty(B, H, T, v.shape[-1], dtype=torch.float64)
+    for b in range(B):
+        for h in range(H):
+            for t in range(T):
+                may = slice(None) if mask is None else mask[t]
+                keys, values = k[b, h, may].double(), v[b, h, may].double()
+                out[b, h, t] = torch.softmax(keys @ q[b, h, t].double() / D**0.5, 0) @ values
     return out
 
 
-def attend_double(q, k, v, mask=None):
-    mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool) if mask is None else mask
-    scores = (q.double() * q.shape[-1] ** -0.5) @ k.double().transpose(2, 3)
-    e = scores.exp() * mask
-    return (e / e.sum(-1, keepdim=True)) @ v.double()
+def attend_by_bmm(q, k, v, mask=None):
+    B, H, T, D = q.shape
+    q, k, v = q.reshape(B * H, T, D) * D**-0.5, k.reshape(B * H, -1, D), v.reshape(B * H, -1, D)
+    scores = torch.bmm(q, k.transpose(1, 2))
+    if mask is not None:
+        scores[:, mask.logical_not()] = float("-inf")
+    return torch.bmm(F.softmax(scores, dim=2), v).view(B, H, T, D)
 
 
-# --- 3.5 split_heads and 3.6 merge_heads -------------------------------------------------------------------
+def attend_renormalising(q, k, v, mask=None):
+    weights = torch.exp(q @ k.mT / math.sqrt(k.shape[-1]))
+    if mask is not None:
+        weights = weights * mask
+    return (weights @ v) / weights.sum(dim=-1, keepdim=True)
+
+
+ATTEND_MISTAKES = [
+    (
+        "A01",
+        UNSCALED,
+        "you use the bare dot products as scores. Divide them by the square root of D, the last size of q.",
+        1,
+    ),
+    ("A02", BY_ROOT_OF_C, A02_SAYS, 1),
+    (
+        "no-root",
+        BY_WIDTH,
+        "you divide the scores by D itself, so the weights come out too even. It should be the square root "
+        "of D.",
+        1,
+    ),
+    (
+        "times-root",
+        TIMES_ROOT,
+        "you multiply the scores by the square root of D, and the weights come out much too peaked. Divide "
+        "by it.",
+        1,
+    ),
+    (
+        "by-number-of-keys",
+        BY_ROOT_OF_S,
+        "you divide the scores by the square root of S, the number of keys. It should be the square root of "
+        "D, the last size of q.",
+        1,
+    ),
+    (
+        "A08",
+        ZEROS_AFTERWARDS,
+        "you mask after the softmax, so the weights of a row add up to less than 1 and the result is too "
+        "small. Put -inf into the scores before the softmax.",
+        2,
+    ),
+    (
+        "A08",
+        INFINITY_AFTERWARDS,
+        "you put -inf into the weights, after the softmax, and the average becomes infinite or NaN. The -inf "
+        "belongs into the scores, before the softmax, which turns it into 0.",
+        2,
+    ),
+    (
+        "A09",
+        ZERO_SCORES,
+        "you give hidden tokens the score 0, and exp(0) = 1, so their values still leak in. They need the "
+        "score -inf: exp(-inf) is 0.",
+        2,
+    ),
+    (
+        "A11",
+        OVER_QUERIES,
+        "your softmax runs over the queries: the columns of your weights add up to 1, not the rows. It "
+        "should run over the keys, the last axis of the scores: dim=-1.",
+        2,
+    ),
+    (
+        "A11",
+        OVER_HEADS,
+        "your softmax runs over the heads (axis 1), so that the heads compete with each other. It should run"
+        " over the keys, the last axis of the scores: dim=-1.",
+        2,
+    ),
+    (
+        "no-softmax",
+        NO_SOFTMAX,
+        "your weights are the scores themselves, some of them negative. A softmax over each row has to turn "
+        "them into weights that add up to 1.",
+        2,
+    ),
+    (
+        "keys-as-values",
+        attend_returning_keys,
+        "the weights are right, but you average the keys with them. The keys are only for finding; what is "
+        "handed out are the values: weights @ v.",
+        1,
+    ),
+    (
+        "values-as-keys",
+        attend_by_values,
+        "you compare the queries with the values. The comparison is made with the keys; the values come in "
+        "afterwards, when the weights are known.",
+        1,
+    ),
+    (
+        "late-scale",
+        attend_scaling_late,
+        "you divide the result by the square root of D. The scores have to be divided, before the softmax: "
+        "after it, the weights are already too peaked.",
+        1,
+    ),
+]
+
+ATTEND = Exercise(
+    number="3.4",
+    name="attend",
+    level=1,
+    minutes=5,
+    done="this is attention, whole: compare, hide, share out, average. It is the core of every GPT.",
+    hints=(
+        "You have written the first two parts in 3.1 and 3.3: scores, then weights. Write them out here, and"
+        " mind that the mask can be None.",
+        "Scores (B, H, T, S), divided by the square root of D. If there is a mask, -inf where it is False. "
+        "Softmax over the last axis.",
+        "The last step is a matrix product: the weights (B, H, T, S) times something of shape (B, H, S, D). "
+        "Row t of the result is then the weighted average that query t asked for.",
+    ),
+    cases=attend_cases,
+    mistakes=[
+        *(Mistake(*mistake) for mistake in ATTEND_MISTAKES),
+        Mistake(
+            "A04",
+            UNMASKED,
+            "your result does not depend on the mask: every query gets its share of every value. Put -inf "
+            "into the scores wherever the mask is False.",
+            2,
+        ),
+        Mistake(
+            "own-mask",
+            attend_with_own_mask,
+            "you always apply a causal mask of your own. Use the one that is handed in, and none at all if "
+            "it is None: chapter 3 is about GPT-2, but `attend` must not know that.",
+            2,
+        ),
+        Mistake(
+            "upside-down",
+            attend_upside_down,
+            "you hide what may be seen and show what must be hidden. The mask is True where a token may "
+            "look, and masked_fill fills where its argument is True: use ~mask.",
+            2,
+        ),
+        Mistake(
+            "mask-none",
+            attend_needing_a_mask,
+            "with a mask your answer is right, but the mask may also be None, which means: nothing is "
+            "hidden. Mask only `if mask is not None`.",
+            1,
+        ),
+        Mistake(
+            "weights-only",
+            attend_returning_weights,
+            "you return the weights. One step is missing: average the values with them.",
+            3,
+        ),
+        Mistake(
+            "A12",
+            attend_not_transposed,
+            "you multiply q with k as it is, which mostly does not even fit. Swap the last two axes of k "
+            "first: k.transpose(-2, -1).",
+            1,
+        ),
+    ],
+    styles=[attend_by_sdpa, attend_by_einsum, attend_by_loops, attend_by_bmm, attend_renormalising],
+)
+
+
+# 3.5 split_heads
+
+
+def counting(*shape):
+    """Return 0, 1, 2, ... in a shape, as floats."""
+    return torch.arange(math.prod(shape), dtype=torch.float32).view(shape)
 
 
 def split_cases():
-    """Two tokens of four numbers; then T, H and D all different."""
-    return [(torch.arange(8.0).view(1, 2, 4), 2), (draw(2, 5, 12), 3), (draw(3, 4, 8), 8), (draw(2, 3, 6), 1)]
+    """Two heads of two; then sizes that all differ; one head; heads of width one."""
+    return [
+        (counting(1, 3, 4), 2),
+        (numbers(2, 5, 12), 3),
+        (numbers(3, 4, 10, seed=1), 2),
+        (numbers(2, 3, 4, seed=2), 1),
+        (numbers(2, 3, 5, seed=3), 5),
+    ]
 
 
-def split_by_view(x, n):
-    return x.reshape(x.shape[0], n, x.shape[1], -1)
-
-
-def split_untransposed(x, n):
-    return x.reshape(*x.shape[:2], n, -1)
-
-
-def split_interleaved(x, n):
+def split_across_tokens(x, n_head):
     B, T, C = x.shape
-    return x.reshape(B, T, C // n, n).permute(0, 3, 1, 2)
+    return x.reshape(B, n_head, T, C // n_head)
 
 
-def split_into_width(x, n):
+def split_not_moved(x, n_head):
     B, T, C = x.shape
-    return x.reshape(B, T, C // n, n).transpose(1, 2)
+    return x.view(B, T, n_head, C // n_head)
 
 
-def split_heads_first(x, n):
-    return x.reshape(*x.shape[:2], n, -1).permute(2, 0, 1, 3)
+def split_dealt_out(x, n_head):
+    B, T, C = x.shape
+    return x.view(B, T, C // n_head, n_head).permute(0, 3, 1, 2)
 
 
-def split_swapped(x, n):
-    return x.reshape(*x.shape[:2], n, -1).permute(0, 2, 3, 1)
+def split_by_width(x, n_head):
+    B, T, C = x.shape
+    return x.view(B, T, C // n_head, n_head).transpose(1, 2)
 
 
-def split_by_chunks(x, n):
-    return torch.stack(x.chunk(n, dim=-1), dim=1)
+def split_turned(x, n_head):
+    B, T, C = x.shape
+    return x.view(B, T, n_head, C // n_head).permute(0, 2, 3, 1)
 
 
-def split_by_unflatten(x, n):
-    return x.unflatten(-1, (n, -1)).permute(0, 2, 1, 3).contiguous()
+def split_heads_first(x, n_head):
+    return torch.stack(x.chunk(n_head, dim=-1))
 
 
-def split_by_loops(x, n):
-    D = x.shape[-1] // n
-    out = x.new_empty(x.shape[0], n, x.shape[1], D)
-    for h in range(n):
+def split_as_list(x, n_head):
+    return list(x.chunk(n_head, dim=-1))
+
+
+def split_heads_last(x, n_head):
+    return torch.stack(x.chunk(n_head, dim=-1), dim=-1)
+
+
+def split_in_reverse(x, n_head):
+    return torch.stack(x.chunk(n_head, dim=-1)[::-1], dim=1)
+
+
+def split_by_permute(x, n_head):
+    return x.reshape(*x.shape[:2], n_head, -1).permute(0, 2, 1, 3).contiguous()
+
+
+def split_by_stack(x, n_head):
+    return torch.stack(x.chunk(n_head, dim=-1), dim=1)
+
+
+def split_by_unflatten(x, n_head):
+    return x.unflatten(-1, (n_head, -1)).movedim(2, 1)
+
+
+def split_by_loops(x, n_head):
+    B, T, C = x.shape
+    D = C // n_head
+    out = torch.zeros(B, n_head, T, D)
+    for h in range(n_head):
         out[:, h] = x[:, :, h * D : (h + 1) * D]
     return out
 
 
+def split_by_einsum(x, n_head):
+    return torch.einsum("bthd->bhtd", x.view(x.size(0), x.size(1), n_head, x.size(2) // n_head))
+
+
+SPLIT_HEADS = Exercise(
+    number="3.5",
+    name="split_heads",
+    level=2,
+    minutes=10,
+    done="each head has its own T x D matrix, and every row of it belongs to one token.",
+    hints=(
+        "Cut first, then move. Cutting C into H pieces of D makes (B, T, H, D), and no number changes its "
+        "place in memory: x.view(...) does that.",
+        "Now the H pieces of one token lie side by side, but attention wants all tokens of one head "
+        "together. Two axes have to change places.",
+        "D is C // n_head. View as (B, T, n_head, D), then swap axis 1 (T) and axis 2 (H) with transpose.",
+    ),
+    cases=split_cases,
+    mistakes=[
+        Mistake(
+            "A13",
+            split_across_tokens,
+            "the shape is right, but the numbers of different tokens are mixed up in a head: a single view "
+            "cuts the memory in the wrong places. First view as (B, T, H, D), then swap the axes T and H.",
+            2,
+        ),
+        Mistake(
+            "not-moved",
+            split_not_moved,
+            "you have (B, T, H, D): cut, but not moved. Swap the axes T and H, so that each head has its "
+            "tokens together.",
+            2,
+        ),
+        Mistake(
+            "dealt-out",
+            split_dealt_out,
+            "you deal the numbers out to the heads in turn, as cards: head 0 gets 0, H, 2H, ... Each head "
+            "should get a run of D neighbors: view as (B, T, H, D), not (B, T, D, H).",
+            1,
+        ),
+        Mistake(
+            "heads-as-width",
+            split_by_width,
+            "you made D heads of width H. n_head is the number of heads, and each is C // n_head wide.",
+            3,
+        ),
+        Mistake(
+            "turned",
+            split_turned,
+            "your heads lie on their side, as (B, H, D, T). Rows should be tokens: (B, H, T, D); it is only "
+            "k that `attend` turns round, and it does so itself.",
+            3,
+        ),
+        Mistake(
+            "heads-first",
+            split_heads_first,
+            "you have (H, B, T, D). The texts come first: (B, H, T, D).",
+            3,
+        ),
+        Mistake(
+            "as-list",
+            split_as_list,
+            "these are the right pieces, as a list. Attention runs over all heads in one product, so put "
+            "them into one tensor (B, H, T, D).",
+            3,
+        ),
+        Mistake(
+            "heads-last",
+            split_heads_last,
+            "you have put the axis of the heads at the end: (B, T, D, H). It belongs behind the texts: (B, "
+            "H, T, D).",
+            3,
+        ),
+        Mistake(
+            "reversed",
+            split_in_reverse,
+            "your heads come in reverse order. Head 0 gets the first D numbers of each token.",
+            1,
+        ),
+    ],
+    styles=[split_by_permute, split_by_stack, split_by_unflatten, split_by_loops, split_by_einsum],
+)
+
+
+# 3.6 merge_heads
+
+
 def merge_cases():
-    """Two heads, three tokens, two numbers; then all sizes different."""
-    return [(torch.arange(12.0).view(1, 2, 3, 2),), (draw(2, 3, 5, 4),), (draw(1, 6, 2, 3),)]
-
-
-def merge_by_reshape(x):
-    return x.reshape(x.shape[0], x.shape[2], -1)
-
-
-def merge_interleaved(x):
-    return x.permute(0, 2, 3, 1).flatten(2)
-
-
-def merge_sums(x):
-    return x.sum(1)
-
-
-def merge_stays(x):
-    return x.transpose(1, 2)
+    """Two heads of two; then sizes that all differ; one head; heads of width one."""
+    return [
+        (counting(1, 2, 3, 2),),
+        (numbers(2, 3, 5, 4),),
+        (numbers(3, 2, 4, 5, seed=1),),
+        (numbers(2, 1, 3, 4, seed=2),),
+        (numbers(2, 5, 3, 1, seed=3),),
+    ]
 
 
 def merge_scrambled(x):
-    return x.transpose(2, 3).reshape(x.shape[0], x.shape[2], -1)
+    B, H, T, D = x.shape
+    return x.reshape(B, T, H * D)
+
+
+def merge_by_view_alone(x):
+    B, H, T, D = x.shape
+    return x.transpose(1, 2).view(B, T, H * D)
+
+
+def merge_dealt_out(x):
+    B, H, T, D = x.shape
+    return x.permute(0, 2, 3, 1).reshape(B, T, H * D)
+
+
+def merge_wrong_axes(x):
+    B, H, T, D = x.shape
+    return x.transpose(2, 3).reshape(B, T, H * D)
+
+
+def merge_by_sum(x):
+    return x.sum(dim=1)
+
+
+def merge_by_mean(x):
+    return x.mean(dim=1)
+
+
+def merge_not_joined(x):
+    return x.transpose(1, 2)
+
+
+def merge_along_time(x):
+    return x.flatten(1, 2)
+
+
+def merge_in_reverse(x):
+    return torch.cat(x.unbind(dim=1)[::-1], dim=-1)
 
 
 def merge_by_cat(x):
-    return torch.cat(list(x.unbind(1)), dim=-1)
+    return torch.cat(x.unbind(dim=1), dim=-1)
 
 
-def merge_by_permute(x):
+def merge_by_contiguous(x):
     B, H, T, D = x.shape
     return x.permute(0, 2, 1, 3).contiguous().view(B, T, H * D)
 
 
+def merge_by_reshape(x):
+    return x.movedim(1, 2).reshape(x.size(0), x.size(2), -1)
+
+
 def merge_by_loops(x):
     B, H, T, D = x.shape
-    out = x.new_empty(B, T, H * D)
+    out = torch.zeros(B, T, H * D)
     for h in range(H):
-        out[..., h * D : (h + 1) * D] = x[:, h]
+        for t in range(T):
+            out[:, t, h * D : (h + 1) * D] = x[:, h, t]
     return out
 
 
-# --- 3.7 CausalSelfAttention ---------------------------------------------------------------------------------
+MERGE_HEADS = Exercise(
+    number="3.6",
+    name="merge_heads",
+    level=2,
+    minutes=5,
+    done="merge_heads undoes split_heads, number for number.",
+    hints=(
+        "Do what split_heads did, backwards: it cut and then swapped, so swap back and then join.",
+        "Swapping back gives (B, T, H, D), where the pieces of one token are neighbors again. "
+        "Then the last two axes become one of size H * D.",
+        "After a transpose the numbers lie in memory in another order than the axes say, and view refuses. "
+        "reshape and flatten make a copy where they must.",
+    ),
+    cases=merge_cases,
+    mistakes=[
+        Mistake(
+            "A14",
+            merge_scrambled,
+            "the shape is right, but each row holds pieces of several tokens. Swap the axes H and T back "
+            "first; only then lie the pieces of one token side by side.",
+            1,
+        ),
+        Mistake(
+            "needs-a-copy",
+            merge_by_view_alone,
+            "the idea is right, but view cannot join axes that a transpose has torn apart in memory. Use "
+            "reshape or flatten, which make a copy where they must.",
+            3,
+        ),
+        Mistake(
+            "dealt-out",
+            merge_dealt_out,
+            "the numbers of different heads alternate in your rows. Each head's D numbers should stay "
+            "together, one head after the other: (B, T, H, D) before joining.",
+            2,
+        ),
+        Mistake(
+            "wrong-axes",
+            merge_wrong_axes,
+            "you have swapped T and D. Swap H and T: axes 1 and 2.",
+            2,
+        ),
+        Mistake(
+            "sum",
+            merge_by_sum,
+            "you add the heads up, and what each of them found can no longer be told apart. Put their pieces"
+            " side by side: H * D numbers for each token.",
+            1,
+        ),
+        Mistake(
+            "mean",
+            merge_by_mean,
+            "you average the heads, and what each of them found can no longer be told apart. Put their "
+            "pieces side by side: H * D numbers for each token.",
+            1,
+        ),
+        Mistake(
+            "not-joined",
+            merge_not_joined,
+            "you have swapped the axes back and stopped at (B, T, H, D). Join the last two into one: (B, T, "
+            "C).",
+            2,
+        ),
+        Mistake(
+            "along-time",
+            merge_along_time,
+            "you put the heads one after the other along the tokens, so the text is H times as long. The "
+            "heads of one token belong side by side: (B, T, C).",
+            1,
+        ),
+        Mistake(
+            "reversed",
+            merge_in_reverse,
+            "your heads come in reverse order. Head 0 fills the first D numbers of each token.",
+            1,
+        ),
+    ],
+    styles=[merge_by_cat, merge_by_contiguous, merge_by_reshape, merge_by_loops],
+)
 
 
-class Appending:
-    """Stand in for the cache of chapter 07: it keeps all keys and values."""
+# 3.7 CausalSelfAttention
+
+
+class GrowingCache:
+    """Keep keys and values by joining them on: stands in for chapter 7's LayerCache."""
 
     def __init__(self):
         self.k = self.v = None
 
+    @property
+    def length(self):
+        return 0 if self.k is None else self.k.shape[2]
+
     def append(self, k, v):
+        for name, part in (("k", k), ("v", v)):
+            if part.ndim != 4:
+                raise ValueError(
+                    f"the cache takes k and v split into heads, (B, H, T, D), but {name} has shape "
+                    f"{tuple(part.shape)}"
+                )
         self.k = k if self.k is None else torch.cat([self.k, k], dim=2)
         self.v = v if self.v is None else torch.cat([self.v, v], dim=2)
         return self.k, self.v
 
 
-def filled(answer, n_embd, n_head):
-    """Return the module with seeded random weights, biases too, filled in by name."""
-    module = answer(SimpleNamespace(n_embd=n_embd, n_head=n_head))
-    with torch.no_grad():
-        for i, name in enumerate(("c_attn.weight", "c_attn.bias", "c_proj.weight", "c_proj.bias")):
-            parameter = module.get_parameter(name)
-            parameter.copy_(0.5 * draw(*parameter.shape, seed=i))
-    return module
+def fill_in(module):
+    """Fill a module's parameters with numbers that depend on their names only."""
+    for name, parameter in module.named_parameters():
+        parameter.data = 0.7 * numbers(*parameter.shape, seed=crc32(name.encode()))
 
 
-def run_module(answer, n_embd, n_head, steps):
-    """Return the outputs for a text read in steps (None: in one go, without a cache)."""
-    module = filled(answer, n_embd, n_head)
-    T = 6 if steps is None else sum(steps)
-    x = draw(2, T, n_embd, seed=9)
+def run_module(answer, config, x, chunks):
+    """Build an answer, fill it, and call it: on all of x, or on chunks of it with a cache.
+
+    Returns the output; with chunks, the output of all of them and what the cache then holds.
+    """
+    module = answer(config)
+    C = config.n_embd
+    want = {
+        "c_attn.weight": (3 * C, C),
+        "c_attn.bias": (3 * C,),
+        "c_proj.weight": (C, C),
+        "c_proj.bias": (C,),
+    }
+    have = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
+    if have != want:
+        raise ValueError(f"its parameters are {have}, but the checkpoint has {want}")
+    fill_in(module)
     with torch.no_grad():
-        if steps is None:
-            return [module(x)]
-        cache, outputs = Appending(), []
-        for part in x.split(list(steps), dim=1):
-            outputs.append(module(part, cache))
-        return [*outputs, {"keys": cache.k, "values": cache.v}]
+        if chunks is None:
+            return module(x)
+        cache = GrowingCache()
+        y = torch.cat([module(part, cache) for part in x.split(chunks, dim=1)], dim=1)
+    return [y, cache.k, cache.v]
 
 
 def module_cases():
-    """Without a cache; then in one go, token by token, and in chunks with one."""
-    return [(6, 3, None), (6, 3, (5,)), (6, 3, (2, 1, 1)), (6, 3, (3, 2, 2)), (8, 2, None)]
+    """Two heads of two; sizes that all differ; one token; a cache filled in chunks; heads of width one."""
+    small, larger = GPT2Config(n_embd=4, n_head=2), GPT2Config(n_embd=12, n_head=3)
+    return [
+        (small, numbers(1, 3, 4), None),
+        (larger, numbers(2, 5, 12, seed=1), None),
+        (larger, numbers(2, 1, 12, seed=2), None),
+        (larger, numbers(2, 7, 12, seed=3), (4, 2, 1)),
+        (small, numbers(3, 5, 4, seed=4), (1, 4)),
+        (GPT2Config(n_embd=3, n_head=3), numbers(2, 4, 3, seed=5), None),
+    ]
 
 
-class Attention(torch.nn.Module):
-    """A right answer made of parts that can be exchanged one by one."""
+def cut(x, n_head):
+    return x.unflatten(-1, (n_head, -1)).transpose(1, 2)
 
+
+def join(x):
+    return x.transpose(1, 2).flatten(2)
+
+
+def causal(T, S, cached):
+    return lower(T, S)
+
+
+def skipped_with_cache(T, S, cached):
+    return None if cached else lower(T, S)
+
+
+def skipped_after_the_first(T, S, cached):
+    return None if S > T else lower(T, S)
+
+
+def interleaved(c_attn, x, n_head):
+    """Read c_attn's outputs as q, k, v of head 0, then q, k, v of head 1, and so on."""
+    B, T, C = x.shape
+    return c_attn(x).view(B, T, n_head, 3, C // n_head).permute(3, 0, 2, 1, 4).unbind(0)
+
+
+def attention_module(
+    look=RIGHT,
+    mask=causal,
+    split=cut,
+    merge=join,
+    order=(0, 1, 2),
+    caching="yes",
+    project=True,
+    parts=None,
+):
+    """Return a CausalSelfAttention made of its decisions."""
+
+    class CausalSelfAttention(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            self.n_head = config.n_head
+            self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)
+            self.c_proj = nn.Linear(config.n_embd, config.n_embd)
+
+        def forward(self, x, cache=None):
+            if parts is None:
+                made = self.c_attn(x).chunk(3, dim=-1)
+                q, k, v = (split(made[i], self.n_head) for i in order)
+            else:
+                q, k, v = parts(self.c_attn, x, self.n_head)
+            if cache is not None and caching == "yes":
+                k, v = cache.append(k, v)
+            elif cache is not None and caching == "unread":
+                cache.append(k, v)
+            elif cache is not None and caching == "queries":
+                q, v = cache.append(q, v)
+            elif cache is not None and caching == "inputs":
+                cache.append(*2 * (split(x, self.n_head),))
+            elif cache is not None and caching == "unsplit":
+                cache.append(join(k), join(v))
+            hidden = mask(q.shape[2], k.shape[2], cache is not None)
+            y = merge(look(q, k, v, hidden))
+            return self.c_proj(y) if project else y
+
+    return CausalSelfAttention
+
+
+class WithoutProjection(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.n_head = config.n_head
-        self.c_attn = torch.nn.Linear(config.n_embd, 3 * config.n_embd)
-        self.c_proj = torch.nn.Linear(config.n_embd, config.n_embd)
-
-    def qkv(self, x):
-        return self.c_attn(x).chunk(3, dim=-1)
-
-    def split(self, x):
-        return split_by_chunks(x, self.n_head)
-
-    def merge(self, x):
-        return merge_by_cat(x)
-
-    def mask(self, T, S):
-        return triangle(T, S)
-
-    def mix(self, q, k, v):
-        return attend_sdpa(q, k, v, self.mask(q.shape[2], k.shape[2]))
-
-    def ask(self, cache, q, k, v):
-        return cache.append(k, v)
+        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)
 
     def forward(self, x, cache=None):
-        q, k, v = (self.split(part) for part in self.qkv(x))
+        q, k, v = (cut(part, self.n_head) for part in self.c_attn(x).chunk(3, dim=-1))
         if cache is not None:
-            k, v = self.ask(cache, q, k, v)
-        return self.c_proj(self.merge(self.mix(q, k, v)))
+            k, v = cache.append(k, v)
+        return join(RIGHT(q, k, v, lower(q.shape[2], k.shape[2])))
 
 
-def variant(**parts):
-    """Return the right module with some of its parts exchanged."""
-    return type("CausalSelfAttention", (Attention,), parts)
+class WithoutBiases(WithoutProjection):
+    def __init__(self, config):
+        super().__init__(config)
+        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
 
-def mixing(**slips):
-    """Return a variant whose `attend` has these slips."""
-    attend = make_attend(**slips)
-    return variant(mix=lambda self, q, k, v: attend(q, k, v, self.mask(q.shape[2], k.shape[2])))
+class BySdpa(attention_module()):
+    def forward(self, x, cache=None):
+        B, T, C = x.size()
+        q, k, v = self.c_attn(x).split(C, dim=2)
+        q, k, v = (part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2) for part in (q, k, v))
+        if cache is not None:
+            k, v = cache.append(k, v)
+        S = k.size(2)
+        mask = None if T == 1 else torch.arange(S) <= torch.arange(S - T, S)[:, None]
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.c_proj(y.transpose(1, 2).contiguous().view(B, T, C))
 
 
-def qkv_sliced(self, x):
-    weights, biases = self.c_attn.weight.chunk(3), self.c_attn.bias.chunk(3)
-    return [F.linear(x, w, b) for w, b in zip(weights, biases)]
+class ByEinsum(attention_module()):
+    def forward(self, x, cache=None):
+        parts = self.c_attn(x).unflatten(-1, (3, self.n_head, -1))
+        q, k, v = torch.einsum("btnhd->nbhtd", parts)
+        if cache is not None:
+            k, v = cache.append(k, v)
+        scores = torch.einsum("bhtd,bhsd->bhts", q, k) * q.size(-1) ** -0.5
+        scores = scores + torch.full(scores.shape[-2:], -1e10).triu(1 + k.size(2) - q.size(2))
+        y = torch.einsum("bhts,bhsd->bthd", scores.softmax(-1), v)
+        return self.c_proj(y.flatten(2))
 
 
-def qkv_interleaved(self, x):
+class BySlicedWeights(attention_module()):
+    def forward(self, x, cache=None):
+        weights, biases = self.c_attn.weight.chunk(3), self.c_attn.bias.chunk(3)
+        q, k, v = (cut(F.linear(x, w, b), self.n_head) for w, b in zip(weights, biases))
+        if cache is not None:
+            k, v = cache.append(k, v)
+        return self.c_proj(join(RIGHT(q, k, v, lower(q.shape[2], k.shape[2]))))
+
+
+class ByHeads(attention_module()):
+    def forward(self, x, cache=None):
+        B, T, C = x.shape
+        D = C // self.n_head
+        made = self.c_attn(x).double()
+        q, k, v = (cut(made[..., i * C : (i + 1) * C], self.n_head) for i in range(3))
+        if cache is not None:
+            k, v = cache.append(k, v)
+        seen, found = k.shape[2], []
+        for h in range(self.n_head):
+            rows = []
+            for t in range(T):
+                end = seen - T + t + 1
+                scores = (k[:, h, :end] * q[:, h, t : t + 1]).sum(-1) / D**0.5
+                weights = scores.exp() / scores.exp().sum(-1, keepdim=True)
+                rows.append((weights[..., None] * v[:, h, :end]).sum(1))
+            found.append(torch.stack(rows, dim=1))
+        return F.linear(torch.cat(found, dim=-1).float(), self.c_proj.weight, self.c_proj.bias)
+
+
+class ByOwnBuffer(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.n_head, self.width = config.n_head, config.n_embd // config.n_head
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd)
+        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)
+        self.register_buffer("seen", torch.ones(64, 64, dtype=torch.bool).tril(), persistent=False)
+
+    def forward(self, x, cache=None):
+        v, k, q = (cut(part, self.n_head) for part in reversed(self.c_attn(x).tensor_split(3, dim=-1)))
+        if cache is not None:
+            k, v = cache.append(k, v)
+        T, S = q.shape[-2], k.shape[-2]
+        scores = torch.matmul(q, k.mT).div(self.width**0.5).masked_fill(~self.seen[S - T : S, :S], -torch.inf)
+        return self.c_proj(join(torch.matmul(F.softmax(scores, -1), v)))
+
+
+UNUSED = " (Besides, your forward does not use the cache: with one, take k and v from cache.append(k, v).)"
+
+
+def both(name, says, hint, **decisions):
+    """Return a mistake twice: in an answer that uses the cache, and in one that does not."""
+    return [
+        Mistake(name, attention_module(**decisions), says, hint),
+        Mistake(name, attention_module(**decisions, caching="no"), says + UNUSED, hint),
+    ]
+
+
+def split_by_view_alone(x, n_head):
     B, T, C = x.shape
-    parts = self.c_attn(x).view(B, T, self.n_head, 3, C // self.n_head)
-    return [parts[:, :, :, i].reshape(B, T, C) for i in range(3)]
+    return x.view(B, n_head, T, C // n_head)
 
 
-def qkv_order(self, x):
-    k, q, v = self.c_attn(x).chunk(3, dim=-1)
-    return q, k, v
+MODULE_MISTAKES = [
+    *both(
+        "A04",
+        "every token looks at the whole text, also at what comes after it. Hand `attend` the causal mask.",
+        2,
+        mask=lambda T, S, cached: None,
+    ),
+    *both(
+        "A06",
+        "each token sees one token too many, and it is the one to predict. Take causal_mask(T, S) as it is.",
+        2,
+        mask=lambda T, S, cached: tril_at(lambda T, S: S - T + 1)(T, S),
+    ),
+    *both(
+        "no-self",
+        "no token sees itself, and the first one sees nothing at all, so its row is NaN. Take causal_mask(T,"
+        " S) as it is.",
+        2,
+        mask=lambda T, S, cached: tril_at(lambda T, S: S - T - 1)(T, S),
+    ),
+    *both(
+        "upside-down",
+        "your tokens see the future and not the past. In the mask, True means: may look.",
+        2,
+        mask=lambda T, S, cached: ~lower(T, S),
+    ),
+    Mistake(
+        "K05",
+        attention_module(mask=skipped_with_cache),
+        "without a cache all is right, but with one you leave the mask out. The new tokens may be several, "
+        "and then the first of them must not see the second: mask with causal_mask(T, S).",
+        3,
+    ),
+    Mistake(
+        "K05",
+        attention_module(mask=skipped_after_the_first),
+        "all is right until several tokens come in after others were cached: then you leave the mask out, "
+        "and the first of them sees the second. Mask with causal_mask(T, S), where S counts the cached ones "
+        "too.",
+        3,
+    ),
+    Mistake(
+        "ignores-seen",
+        attention_module(mask=lambda T, S, cached: tril_at(lambda T, S: 0)(T, S)),
+        "all is right until tokens come in after others were cached: then your mask treats the first new "
+        "token as position 0 and hides the cached ones from it (is_causal=True does that, too). The mask "
+        "wanted is causal_mask(T, S), with S counting the cached tokens as well.",
+        3,
+    ),
+    Mistake(
+        "ignores-seen",
+        attention_module(mask=lambda T, S, cached: lower(T, T)),
+        "your mask is T x T, and that does not fit when tokens were cached: k and v are S long then. The mask "
+        "wanted is causal_mask(T, S), with S counting the cached tokens as well.",
+        3,
+    ),
+    Mistake(
+        "cache-unused",
+        attention_module(caching="no"),
+        "without a cache all is right, but with one the new tokens don't see the ones before them. Let "
+        "`k, v = cache.append(k, v)` stand between the split and the scores.",
+        3,
+    ),
+    Mistake(
+        "cache-unread",
+        attention_module(caching="unread"),
+        "you put k and v into the cache but go on with the new ones only. `append` returns all keys and "
+        "values, the cached and the new: go on with those.",
+        3,
+    ),
+    Mistake(
+        "K02",
+        attention_module(caching="queries"),
+        "you put the queries into the cache in the place of the keys. Later tokens ask with their own "
+        "queries; what they need from earlier ones are k and v.",
+        3,
+    ),
+    Mistake(
+        "K02",
+        attention_module(caching="inputs"),
+        "you put the inputs into the cache. What later tokens need from earlier ones are k and v, split into"
+        " heads.",
+        3,
+    ),
+    Mistake(
+        "cache-before-split",
+        attention_module(caching="unsplit"),
+        "you hand k and v to the cache as (B, T, C). Split them into heads first: the cache takes (B, H, T, "
+        "D).",
+        3,
+    ),
+    *both(
+        "A13",
+        "your heads mix numbers of different tokens, and through them the future leaks in. Use split_heads: "
+        "view as (B, T, H, D), then swap the axes T and H.",
+        1,
+        split=split_across_tokens,
+    ),
+    *both(
+        "A13",
+        "torch refuses this view, and reshape would only hide the fault: (B, T, C) does not become (B, H, T,"
+        " D) in one step. Use split_heads: view as (B, T, H, D), then swap the axes T and H.",
+        1,
+        split=split_by_view_alone,
+    ),
+    *both(
+        "dealt-out",
+        "you deal the numbers of q, k and v out to the heads in turn, as cards. Each head should get a run "
+        "of D neighbors: use split_heads.",
+        1,
+        split=split_dealt_out,
+    ),
+    *both(
+        "A14",
+        "after attention your rows hold pieces of several tokens. Use merge_heads: swap the axes H and T "
+        "back before you join.",
+        3,
+        merge=merge_scrambled,
+    ),
+    *both(
+        "needs-a-copy",
+        "the idea is right, but view cannot join axes that a transpose has torn apart in memory. Use "
+        "merge_heads.",
+        3,
+        merge=merge_by_view_alone,
+    ),
+    *both(
+        "heads-reversed",
+        "you join the heads in reverse order. Head 0 fills the first D numbers of each token.",
+        3,
+        merge=merge_in_reverse,
+    ),
+    *both(
+        "A16",
+        "your result is the merged heads themselves: the last step is missing. Send them through "
+        "self.c_proj.",
+        3,
+        project=False,
+    ),
+    Mistake(
+        "A16",
+        WithoutProjection,
+        "your module has no c_proj. The merged heads go through a second linear layer, which mixes them and "
+        "whose weights are in the checkpoint.",
+        3,
+    ),
+    Mistake(
+        "A17",
+        WithoutBiases,
+        "your linear layers have no biases. GPT-2's have them, in c_attn and in c_proj.",
+        1,
+    ),
+    *(
+        mistake
+        for order, names in [
+            ((0, 2, 1), "q, v, k"),
+            ((1, 0, 2), "k, q, v"),
+            ((1, 2, 0), "v, q, k"),
+            ((2, 0, 1), "k, v, q"),
+            ((2, 1, 0), "v, k, q"),
+        ]
+        for mistake in both(
+            f"order-{names.replace(', ', '')}",
+            f"you read the output of c_attn as {names}. In the checkpoint the order is q, k, v.",
+            1,
+            order=order,
+        )
+    ),
+    *both(
+        "interleaved",
+        "you cut the output of c_attn into heads first and into q, k and v after that. In GPT-2 it is the "
+        "other way round: the first C numbers are all of q, and q is then cut into heads.",
+        1,
+        parts=interleaved,
+    ),
+    *(mistake for name, look, says, hint in ATTEND_MISTAKES for mistake in both(name, says, 2, look=look)),
+]
 
-
-def mask_only_without_past(self, T, S):
-    return triangle(T, S) if T == S else torch.ones(T, S, dtype=torch.bool)
-
-
-def mask_top_left(self, T, S):
-    return torch.ones(T, S, dtype=torch.bool).tril()
-
-
-def forward_without_projection(self, x, cache=None):
-    q, k, v = (self.split(part) for part in self.qkv(x))
-    if cache is not None:
-        k, v = cache.append(k, v)
-    return self.merge(self.mix(q, k, v))
-
-
-def forward_ignores_result(self, x, cache=None):
-    q, k, v = (self.split(part) for part in self.qkv(x))
-    if cache is not None:
-        cache.append(k, v)
-    return self.c_proj(self.merge(self.mix(q, k, v)))
-
-
-def forward_per_head(self, x, cache=None):
-    q, k, v = self.c_attn(x).chunk(3, dim=-1)
-    B, T, C = x.shape
-    q, k, v = (part.view(B, T, self.n_head, -1).transpose(1, 2) for part in (q, k, v))
-    if cache is not None:
-        k, v = cache.append(k, v)
-    heads = []
-    for h in range(self.n_head):
-        scores = q[:, h] @ k[:, h].mT / math.sqrt(C // self.n_head)
-        scores[:, ~triangle(T, k.shape[2])] = -INF
-        heads.append(scores.softmax(-1) @ v[:, h])
-    return self.c_proj(torch.cat(heads, dim=-1))
-
-
-def merged_by_einsum(self, x):
-    eye = torch.eye(x.shape[1] * x.shape[3]).view(x.shape[1], x.shape[3], -1)
-    return torch.einsum("bhtd,hdc->btc", x, eye)
-
-
-COLUMNS = "each column of your weights sums to 1: the softmax runs over the queries. It should run over the keys, so that each row sums to 1."
+CAUSAL_SELF_ATTENTION = Exercise(
+    number="3.7",
+    name="CausalSelfAttention",
+    level=3,
+    minutes=20,
+    done="this is GPT-2's attention layer: it takes the published weights as they are.",
+    hints=(
+        "First gap: self.c_attn(x) is (B, T, 3C), with q, k and v side by side, in this order. chunk(3, "
+        "dim=-1) cuts it into three; each goes through split_heads with self.n_head.",
+        "Second gap: you have q (B, H, T, D), and k and v (B, H, S, D). The mask is causal_mask(T, S) on x's"
+        " device, with or without a cache. Then attend.",
+        "What `attend` returns is (B, H, T, D). It still has to be merged to (B, T, C), and one layer has "
+        "not been used yet.",
+    ),
+    arguments=("config", "x", "chunks"),
+    cases=module_cases,
+    run=run_module,
+    mistakes=MODULE_MISTAKES,
+    styles=[BySdpa, ByEinsum, BySlicedWeights, ByHeads, ByOwnBuffer],
+)
 
 EXERCISES = [
-    Exercise(
-        number="3.1",
-        name="attention_scores",
-        level=1,
-        minutes=5,
-        done="every query knows how well every key matches it.",
-        hints=(
-            "All dot products at once are a matrix product: queries as rows, keys as columns.",
-            "k has its keys as rows. k.transpose(-2, -1) turns its last two dimensions around.",
-            "Divide by the square root of q.shape[-1], the width of a head.",
-        ),
-        cases=score_cases,
-        mistakes=[
-            Mistake("A01", dots, "the scores are not scaled. Divide them by the square root of D.", 3),
-            Mistake("A02", lambda q, k: dots(q, k) / (q.shape[1] * q.shape[-1]) ** 0.5, "you divide by the square root of the model's width C. It is the width of one head, D, that counts.", 3),
-            Mistake("by-d", lambda q, k: dots(q, k) / q.shape[-1], "you divide by D. It is the square root of D: variance D means a standard deviation of sqrt(D).", 3),
-            Mistake("times", lambda q, k: dots(q, k) * q.shape[-1] ** 0.5, "you multiply by the square root of D. Divide: the scores are to get smaller.", 3),
-            Mistake("swapped", lambda q, k: dots(k, q) / q.shape[-1] ** 0.5, "your table is transposed: keys are its rows. Row t should belong to query t.", 1),
-            Mistake("normed", lambda q, k: F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT, "you compute the cosine: the vectors' lengths are gone. GPT-2 uses the plain dot product, divided by sqrt(D).", 1),
-            Mistake("softmaxed", lambda q, k: (dots(q, k) / q.shape[-1] ** 0.5).softmax(-1), "you have taken the softmax already. Return the scores; the mask must come before the softmax.", 3),
-            Mistake("by-t", lambda q, k: dots(q, k) / k.shape[-2] ** 0.5, "you divide by the square root of the number of keys. It is the width of a head, q.shape[-1], that counts.", 3),
-        ],
-        styles=[scores_einsum, scores_loops, scores_scale_first],
-    ),
-    Exercise(
-        number="3.2",
-        name="causal_mask",
-        level=2,
-        minutes=10,
-        done="every token sees itself and what came before it, also when some tokens were read earlier.",
-        hints=(
-            "Write down the 3 x 3 mask by hand first: which of the three tokens may token 0 look at, which token 1, which token 2? "
-            "torch.tril keeps that triangle of a matrix.",
-            "With S > T the T rows are the newest tokens. Row 0 is then not position 0 but position S - T, so it sees S - T + 1 "
-            "tokens. tril has an argument that moves the edge of the triangle.",
-            "A matrix of ones, of shape (T, S) and dtype bool, and tril with diagonal=S - T. Don't forget the device.",
-        ),
-        cases=mask_cases,
-        mistakes=[
-            Mistake("no-self", lambda T, S, device=None: triangle(T, S, -1), "no token may look at itself in your mask. A token has to see itself too: its own word matters for what comes next.", 1),
-            Mistake("A06", lambda T, S, device=None: triangle(T, S, 1), "each token sees exactly one token too many: the one that it is to predict. Move the diagonal by one.", 2),
-            Mistake("A04", lambda T, S, device=None: torch.ones(T, S, dtype=torch.bool), "your mask hides nothing: every token sees the future. Keep the lower triangle.", 1),
-            Mistake("ignores-seen", lambda T, S, device=None: torch.ones(T, S, dtype=torch.bool).tril(), "your mask is right where T = S, but with S > T the first row belongs to position S - T, not to position 0. The new tokens must see all the tokens read before them.", 2),
-            Mistake("upside-down", lambda T, S, device=None: ~triangle(T, S), "your mask is True where it should be False. Here True means: may look.", 1),
-            Mistake("backwards", lambda T, S, device=None: torch.ones(T, S, dtype=torch.bool).triu(S - T), "your tokens see themselves and the future. tril keeps the lower triangle, the past.", 1),
-            Mistake("additive", additive_mask, "this is a mask to add to the scores, 0 and -inf. Return True and False.", 3),
-            Mistake("square", lambda T, S, device=None: triangle(S, S), "you return a square of S x S. There is one row for each of the T new tokens: the last T rows.", 2),
-            Mistake("floats", lambda T, S, device=None: triangle(T, S).float(), "your mask holds ones and zeros as floats. Give torch.ones dtype=torch.bool.", 3),
-        ],
-        styles=[mask_by_comparison, mask_by_loops, mask_by_last_rows],
-    ),
-    Exercise(
-        number="3.3",
-        name="masked_softmax",
-        level=2,
-        minutes=10,
-        done="each token spreads exactly 1 over what it may see.",
-        hints=(
-            "What must a score be, for e to the score to be 0?",
-            "scores.masked_fill(where, value) replaces the scores where `where` is True. The mask is True where the token MAY look.",
-            "Fill ~mask with -inf first, then take the softmax over the last dimension, the keys.",
-        ),
-        cases=softmax_cases,
-        mistakes=[
-            Mistake("A08", mask_after, "your rows sum to less than 1: the mask comes after the softmax, and the weight of the future is lost. Put -inf into the scores before the softmax.", 1),
-            Mistake("A09", mask_by_zero, "the future still gets weight: you multiply its scores by 0, and e to the 0 is 1. Set them to -inf.", 1),
-            Mistake("A04", mask_forgotten, "the mask is not used, so every token sees the future. Fill its False places with -inf.", 2),
-            Mistake("inverted", mask_inverted, "you hide what may be seen and show what may not. The mask is True where the token may look, so fill ~mask.", 2),
-            Mistake("A11", softmax_over_queries, COLUMNS, 3),
-            Mistake("A11-heads", softmax_over_heads, "your softmax runs over the heads, dimension 1. It should run over the keys, the last one.", 3),
-            Mistake("small-penalty", small_penalty, "you make the future's scores smaller, but not small enough: it keeps some weight. Use -inf.", 1),
-            Mistake("no-softmax", no_softmax, "you divide the scores by their sum. A softmax divides e to the scores by their sum, so that no weight is negative.", 3),
-            Mistake("columns-renormalised", mask_after_renormalised_columns, "you mask after the softmax and then make each column sum to 1. Rows must sum to 1; -inf before the softmax does it.", 1),
-        ],
-        styles=[softmax_by_hand, softmax_then_renormalise, softmax_row_by_row],
-    ),
-    Exercise(
-        number="3.4",
-        name="attend",
-        level=2,
-        minutes=10,
-        done="this is the formula at the heart of every transformer.",
-        hints=(
-            "You have written its parts: attention_scores, then masked_softmax, then a product with v.",
-            "If mask is None, take the softmax of the scores as they are.",
-            "weights @ v: (B, H, T, S) @ (B, H, S, D). Row t of the result is the average of the values with the weights of row t.",
-        ),
-        cases=attend_cases,
-        mistakes=[
-            Mistake("A01", make_attend(scale="none"), "the scores are not scaled. Divide them by the square root of D before the softmax.", 1),
-            Mistake("A02", make_attend(scale="model"), "you scale by the square root of H * D. The width of one head counts, q.shape[-1].", 1),
-            Mistake("by-d", make_attend(scale="full"), "you divide the scores by D, not by its square root.", 1),
-            Mistake("A04", make_attend(use_mask=False), "the mask is not used: every token sees the future.", 1),
-            Mistake("A08", make_attend(where="after"), "you mask after the softmax, so the rows sum to less than 1. Put -inf into the scores before it.", 1),
-            Mistake("A09", make_attend(fill=0), "you multiply scores by 0 where they should be -inf: e to the 0 is 1, so the future still counts.", 1),
-            Mistake("A11", lambda q, k, v, mask=None: make_attend(dim=-2)(q, k, v, mask), COLUMNS, 1),
-            Mistake("inverted", make_attend(invert=True, fill=-1e9), "you hide what may be seen. The mask is True where the token may look.", 1),
-            Mistake("keys-averaged", make_attend(values="k"), "you average the keys. The keys are for finding; what is taken home are the values, v.", 3),
-            Mistake("A11-heads", make_attend(dim=1, fill=-1e9), "your softmax runs over the heads. It should run over the keys, the last dimension.", 1),
-        ],
-        styles=[attend_sdpa, attend_einsum, attend_loops, attend_double],
-    ),
-    Exercise(
-        number="3.5",
-        name="split_heads",
-        level=2,
-        minutes=10,
-        done="each head has its own D channels of every token.",
-        hints=(
-            "Two steps: cut the last dimension C into (H, D), then bring the heads in front of the tokens.",
-            "x.view(B, T, n_head, C // n_head) cuts. Which two dimensions have to change places then?",
-            "transpose(1, 2) turns (B, T, H, D) into (B, H, T, D).",
-        ),
-        cases=split_cases,
-        mistakes=[
-            Mistake("A13", split_by_view, "the shape is right, but your heads hold pieces of the text: head 0 has the first tokens, and the future leaks. Cut the last dimension first, then transpose.", 1),
-            Mistake("not-transposed", split_untransposed, "the tokens stand before the heads: (B, T, H, D). Transpose dimensions 1 and 2.", 2),
-            Mistake("interleaved", split_interleaved, "head h gets every H-th number of a token. It should get D neighbors: cut C into (H, D), not into (D, H).", 2),
-            Mistake("width-as-heads", split_into_width, "you made D heads of width H. Cut C into (n_head, C // n_head).", 2),
-            Mistake("heads-first", split_heads_first, "the heads stand before the batch. The order is (B, H, T, D).", 3),
-            Mistake("d-before-t", split_swapped, "the last two dimensions are swapped: (B, H, D, T). The order is (B, H, T, D).", 3),
-        ],
-        styles=[split_by_chunks, split_by_unflatten, split_by_loops],
-    ),
-    Exercise(
-        number="3.6",
-        name="merge_heads",
-        level=2,
-        minutes=10,
-        done="the heads' findings stand side by side again.",
-        hints=(
-            "The two steps of split_heads, backwards: first the tokens in front of the heads, then H and D become one dimension.",
-            "After transpose(1, 2) the shape is (B, T, H, D).",
-            "flatten(2) joins all dimensions from the third on. (view needs .contiguous() first.)",
-        ),
-        cases=merge_cases,
-        mistakes=[
-            Mistake("A14", merge_by_reshape, "the shape is right, but the tokens are scrambled: you joined without bringing the tokens in front of the heads. transpose(1, 2) first.", 1),
-            Mistake("interleaved", merge_interleaved, "the numbers of the heads are interleaved. Each head's D numbers must stay together: (B, T, H, D), then join.", 2),
-            Mistake("summed", merge_sums, "you add the heads up. They stand side by side: C = H * D numbers for each token.", 1),
-            Mistake("not-joined", merge_stays, "the heads are still a dimension of their own. Join the last two.", 3),
-            Mistake("wrong-transpose", merge_scrambled, "you swapped T and D. It is H and T, dimensions 1 and 2, that change places.", 2),
-        ],
-        styles=[merge_by_cat, merge_by_permute, merge_by_loops],
-    ),
-    Exercise(
-        number="3.7",
-        name="CausalSelfAttention",
-        level=3,
-        minutes=20,
-        done="tokens can talk to each other: this is GPT-2's attn, weights and all.",
-        hints=(
-            "self.c_attn(x) has 3C numbers for each token: chunk(3, dim=-1) gives q, k and v. Split the heads of each.",
-            "After the cache has given back all keys, T = q.shape[2] and S = k.shape[2] may differ. causal_mask(T, S) is made for that.",
-            "In the end: merge_heads, then self.c_proj. is_causal=True of the fused form is right only where T equals S.",
-        ),
-        cases=module_cases,
-        run=run_module,
-        arguments=("n_embd", "n_head", "steps"),
-        mistakes=[
-            Mistake("A01", mixing(scale="none"), "the scores are not scaled by the square root of D.", 2),
-            Mistake("A02", mixing(scale="model"), "you scale by the square root of C. Each head is D = C / H wide.", 2),
-            Mistake("A04", mixing(use_mask=False), "there is no mask: every token sees the future.", 2),
-            Mistake("A06", variant(mask=lambda self, T, S: triangle(T, S, 1)), "each token sees one token of the future.", 2),
-            Mistake("A08", mixing(where="after"), "you mask after the softmax, so the rows sum to less than 1.", 2),
-            Mistake("A09", mixing(fill=0), "you multiply scores by 0 where they should be -inf.", 2),
-            Mistake("A11", mixing(dim=-2), COLUMNS, 2),
-            Mistake("A13", variant(split=lambda self, x: split_by_view(x, self.n_head)), "your heads hold pieces of the text, not of the channels. Use split_heads.", 1),
-            Mistake("A14", variant(merge=lambda self, x: merge_by_reshape(x)), "the tokens are scrambled where the heads are merged. Use merge_heads.", 3),
-            Mistake("A16", variant(forward=forward_without_projection), "c_proj is missing. The heads' findings must go through it at the end.", 3),
-            Mistake("K05", variant(mask=mask_only_without_past), "with a cache you use no mask, so several new tokens see each other's future. causal_mask(T, S) is right in both cases.", 2),
-            Mistake("mask-top-left", variant(mask=mask_top_left), "with a cache your mask starts at position 0, so new tokens do not see what was read before. Its first row belongs to position S - T.", 2),
-            Mistake("cache-unused", variant(forward=forward_ignores_result), "you add to the cache but go on with the new keys and values alone. append returns all of them.", 2),
-            Mistake("K02", variant(ask=lambda self, cache, q, k, v: cache.append(q, v)), "you put q into the cache. Keys and values are kept: k and v.", 2),
-            Mistake("qkv-order", variant(qkv=qkv_order), "you take the first third for k. The order in c_attn is q, k, v.", 1),
-            Mistake("qkv-per-head", variant(qkv=qkv_interleaved), "you cut c_attn's output by heads first. All of q comes first, then all of k, then all of v.", 1),
-        ],
-        styles=[
-            variant(qkv=qkv_sliced),
-            variant(forward=forward_per_head),
-            variant(merge=merged_by_einsum, split=lambda self, x: split_by_loops(x, self.n_head)),
-            variant(mix=lambda self, q, k, v: attend_double(q, k, v, self.mask(q.shape[2], k.shape[2])).float()),
-        ],
-    ),
+    ATTENTION_SCORES,
+    CAUSAL_MASK,
+    MASKED_SOFTMAX,
+    ATTEND,
+    SPLIT_HEADS,
+    MERGE_HEADS,
+    CAUSAL_SELF_ATTENTION,
 ]

@@ -1,0 +1,310 @@
+"""The exercises of chapter 00: a model that counts, the loop that writes, who may look at whom."""
+
+from collections import Counter, defaultdict
+
+from course.exercise import Exercise, Mistake
+
+
+def likely_cases():
+    """The text's example; the likeliest in the middle and at the end; one word; words that mislead by name or length."""
+    return [
+        ({"cat": 0.5, "dog": 0.3, "rug": 0.2},),
+        ({"a": 0.1, "mat": 0.7, "zebra": 0.2},),
+        ({"longest": 0.25, "b": 0.3, "z": 0.45},),
+        ({"only": 1.0},),
+    ]
+
+
+def likely_by_loop(probabilities):
+    best, highest = None, -1.0
+    for word, p in probabilities.items():
+        if p > highest:
+            best, highest = word, p
+    return best
+
+
+def likely_by_sorting(probabilities):
+    return sorted(probabilities.items(), key=lambda item: item[1])[-1][0]
+
+
+def likely_by_counter(probabilities):
+    return Counter(probabilities).most_common(1)[0][0]
+
+
+def followers_cases():
+    """The text's example; repeated pairs; one word; none."""
+    return [
+        (["a", "b", "a", "c"],),
+        ("the cat saw the dog and the cat ran".split(),),
+        ("no no no no yes".split(),),
+        (["alone"],),
+        ([],),
+    ]
+
+
+def run_followers(answer, words):
+    """Return the counts as plain dicts without zeros."""
+    found = answer(list(words))
+    if not hasattr(found, "items"):
+        return found
+    plain = {
+        word: {w: n for w, n in counts.items() if n} if hasattr(counts, "items") else counts
+        for word, counts in found.items()
+    }
+    return {word: counts for word, counts in plain.items() if counts != {}}
+
+
+def followers_by(pairs, weight=1):
+    """Return an answer that counts the pairs that a rule finds."""
+
+    def count_followers(words):
+        found = {}
+        for a, b in pairs(words):
+            found.setdefault(a, {}).setdefault(b, 0)
+            found[a][b] = found[a][b] + 1 if weight else 1
+        return found
+
+    return count_followers
+
+
+def followers_last_only(words):
+    return {a: {b: 1} for a, b in zip(words, words[1:])}
+
+
+def followers_lists(words):
+    found = {}
+    for a, b in zip(words, words[1:]):
+        found.setdefault(a, []).append(b)
+    return found
+
+
+def followers_totals(words):
+    return dict(Counter(words[:-1]))
+
+
+def followers_defaultdict(words):
+    found = defaultdict(Counter)
+    for i in range(len(words) - 1):
+        found[words[i]][words[i + 1]] += 1
+    return found
+
+
+def followers_comprehension(words):
+    return {w: Counter(b for a, b in zip(words, words[1:]) if a == w) for w in set(words[:-1])}
+
+
+def followers_pairs(words):
+    found = {}
+    for (a, b), n in Counter(zip(words, words[1:])).items():
+        found.setdefault(a, {})[b] = n
+    return found
+
+
+def longer(words):
+    """Stand in for a model: its next word depends on all words so far."""
+    return f"{words[0]}{len(words)}{words[-1][:1]}"
+
+
+def text_cases():
+    """One word, three more; two words; nothing to do."""
+    return [(longer, ["a"], 3), (longer, ["x", "yy"], 4), (longer, ["q"], 0)]
+
+
+def text_in_place(next_word, words, n):
+    for _ in range(n):
+        words.append(next_word(words))
+    return words
+
+
+def text_from_prompt(next_word, words, n):
+    return list(words) + [next_word(words) for _ in range(n)]
+
+
+def text_last_word(next_word, words, n):
+    words = list(words)
+    for _ in range(n):
+        words.append(next_word(words[-1:]))
+    return words
+
+
+def text_new_only(next_word, words, n):
+    words, start = list(words), len(words)
+    for _ in range(n):
+        words.append(next_word(words))
+    return words[start:]
+
+
+def text_one(next_word, words, n):
+    return [*words, next_word(words)]
+
+
+def text_up_to(next_word, words, n):
+    words = list(words)
+    while len(words) < n:
+        words.append(next_word(words))
+    return words
+
+
+def text_joined(next_word, words, n):
+    words = list(words)
+    for _ in range(n):
+        words.append(next_word(words))
+    return " ".join(words)
+
+
+def text_front(next_word, words, n):
+    words = list(words)
+    for _ in range(n):
+        words.insert(0, next_word(words))
+    return words
+
+
+def text_by_recursion(next_word, words, n):
+    return list(words) if n == 0 else text_by_recursion(next_word, [*words, next_word(words)], n - 1)
+
+
+def text_by_sum(next_word, words, n):
+    for _ in range(n):
+        words = words + [next_word(words)]
+    return words[:]
+
+
+def text_by_while(next_word, words, n):
+    text = words.copy()
+    while len(text) - len(words) < n:
+        text += [next_word(text)]
+    return tuple(text)
+
+
+def look_cases():
+    """Every pair of four words for GPT-2 and BERT, of five with a source of two for the original."""
+    cases = [("gpt2", i, j, 0) for i in range(4) for j in range(4)]
+    cases += [("bert", i, j, 0) for i in range(3) for j in range(3)]
+    return cases + [("original", i, j, 2) for i in range(5) for j in range(5)] + [("original", 0, 2, 3), ("original", 3, 2, 3)]
+
+
+def make_look(gpt2=lambda i, j: j <= i, bert=lambda i, j: True, reads=lambda i, j, s: j < s, writes=lambda i, j, s: j <= i):
+    """Return an answer made of one rule for each kind."""
+
+    def may_look_at(kind, i, j, source=0):
+        if kind == "gpt2":
+            return gpt2(i, j)
+        if kind == "bert":
+            return bert(i, j)
+        return reads(i, j, source) if i < source else writes(i, j, source)
+
+    return may_look_at
+
+
+def look_by_table(kind, i, j, source=0):
+    table = {"gpt2": i >= j, "bert": True, "original": (j < source) if i < source else (i >= j)}
+    return table[kind]
+
+
+def look_by_or(kind, i, j, source=0):
+    return kind == "bert" or (kind == "original" and max(i, j) < source) or (not (kind == "original" and i < source <= j) and j <= i)
+
+
+def look_by_any(kind, i, j, source=0):
+    visible = {"gpt2": range(i + 1), "bert": range(10**6), "original": range(source if i < source else i + 1)}[kind]
+    return j in visible
+
+
+EXERCISES = [
+    Exercise(
+        number="0.1",
+        name="most_likely",
+        level=1,
+        minutes=3,
+        done="this is what your phone does.",
+        hints=(
+            "Look at all words; which one has the largest number?",
+            "max(dict) looks at the keys. It has an argument `key` that says what to compare.",
+            "max(probabilities, key=...) with something that returns the probability of a word: probabilities.get.",
+        ),
+        cases=likely_cases,
+        mistakes=[
+            Mistake("least", lambda p: min(p, key=p.get), "you return the least likely word. Look for the largest probability.", 1),
+            Mistake("alphabet", lambda p: max(p), "you return the last word of the alphabet: max compares the words themselves. Compare their probabilities.", 2),
+            Mistake("probability", lambda p: max(p.values()), "you return the probability. Return the word that has it.", 2),
+            Mistake("first", lambda p: next(iter(p)), "you return the first word. It is not always the likeliest.", 1),
+            Mistake("longest", lambda p: max(p, key=len), "you return the longest word. Compare probabilities, not lengths.", 2),
+            Mistake("pair", lambda p: max(p.items(), key=lambda item: item[1]), "you return the word with its probability. Return the word alone.", 3),
+        ],
+        styles=[likely_by_loop, likely_by_sorting, likely_by_counter],
+    ),
+    Exercise(
+        number="0.2",
+        name="count_followers",
+        level=2,
+        minutes=10,
+        done="you have trained your first language model, by counting.",
+        hints=(
+            "zip(words, words[1:]) pairs each word with the one after it.",
+            "For each pair (a, b): in the dict of a, the count of b goes up by one. The dict of a may not be there yet.",
+            "followers.setdefault(a, Counter())[b] += 1 does both.",
+        ),
+        cases=followers_cases,
+        run=run_followers,
+        mistakes=[
+            Mistake("backwards", followers_by(lambda w: zip(w[1:], w)), "you count what came before each word. Count what comes after it.", 1),
+            Mistake("wraps", followers_by(lambda w: zip(w, w[1:] + w[:1])), "your last word is followed by the first one. Nothing follows the last word.", 1),
+            Mistake("not-counted", followers_by(lambda w: zip(w, w[1:]), weight=0), "you note that a word follows, but not how often. Add 1 each time.", 2),
+            Mistake("overwrites", followers_last_only, "a later follower replaces the earlier ones. Keep a dict of counts for each word.", 2),
+            Mistake("all-later", followers_by(lambda w: [(a, b) for i, a in enumerate(w) for b in w[i + 1 :]]), "you count all later words. Only the one right after counts.", 1),
+            Mistake("lists", followers_lists, "you collect the followers in lists. Return counts.", 3),
+            Mistake("totals", followers_totals, "you count the words themselves. For each word, count what follows it.", 2),
+            Mistake("skips", followers_by(lambda w: list(zip(w, w[1:]))[::2]), "you skip every other pair. Each word, but the last, has a follower.", 1),
+        ],
+        styles=[followers_defaultdict, followers_comprehension, followers_pairs],
+    ),
+    Exercise(
+        number="0.3",
+        name="continue_text",
+        level=1,
+        minutes=10,
+        done="this is the loop in which every language model writes.",
+        hints=(
+            "Start with a copy: list(words).",
+            "n times: ask next_word for the next word of everything so far, and append it.",
+            "words = list(words); for _ in range(n): words.append(next_word(words)); return words.",
+        ),
+        cases=text_cases,
+        arguments=("next_word", "words", "n"),
+        mistakes=[
+            Mistake("not-fed-back", text_from_prompt, "every word is predicted from the prompt alone. Predict from everything so far, the new words included.", 2),
+            Mistake("last-word", text_last_word, "you hand only the last word to next_word. Hand over all words so far.", 2),
+            Mistake("new-only", text_new_only, "you return only the new words. Return the whole text.", 3),
+            Mistake("one", text_one, "you append one word. Append n.", 2),
+            Mistake("up-to-n", text_up_to, "you stop when there are n words in all. Append n new ones.", 2),
+            Mistake("joined", text_joined, "you return one string. Return a list of words.", 3),
+            Mistake("front", text_front, "you put new words in front. They belong at the end.", 2),
+        ],
+        styles=[text_by_recursion, text_by_sum, text_by_while],
+    ),
+    Exercise(
+        number="0.4",
+        name="may_look_at",
+        level=2,
+        minutes=10,
+        done="you know what sets GPT-2 apart from BERT.",
+        hints=(
+            "GPT-2: the lower triangle of the picture. Is j behind i or not?",
+            "BERT: the whole square.",
+            "The original: if i is in the source, j must be in the source. Otherwise it is GPT-2's rule.",
+        ),
+        cases=look_cases,
+        mistakes=[
+            Mistake("future", make_look(gpt2=lambda i, j: j >= i, writes=lambda i, j, s: j >= i or j < s), "your GPT-2 looks at the future. It looks at itself and back: j <= i.", 1),
+            Mistake("no-self", make_look(gpt2=lambda i, j: j < i), "a word may look at itself too: j <= i.", 1),
+            Mistake("gpt2-sees-all", make_look(gpt2=lambda i, j: True), "your GPT-2 sees everything. That is BERT.", 1),
+            Mistake("bert-masked", make_look(bert=lambda i, j: j <= i), "your BERT cannot look ahead. It can: it reads finished texts.", 2),
+            Mistake("source-masked", make_look(reads=lambda i, j, s: j <= i), "in the original, the source words see the whole source, what comes later too.", 3),
+            Mistake("source-sees-all", make_look(reads=lambda i, j, s: True), "in the original, source words do not see the translation: it is not written yet.", 3),
+            Mistake("no-cross", make_look(writes=lambda i, j, s: s <= j <= i), "in the original, the words of the translation see the source as well.", 3),
+            Mistake("writer-sees-all", make_look(writes=lambda i, j, s: True), "in the original, a word of the translation does not see later words of the translation.", 3),
+            Mistake("self-only-before", make_look(bert=lambda i, j: j != i), "your BERT's words do not see themselves. A word may always look at itself.", 2),
+        ],
+        styles=[look_by_table, look_by_or, look_by_any],
+    ),
+]
