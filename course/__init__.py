@@ -2,7 +2,7 @@
 
 from course.checking import check, hint, keep
 from course.figures import show
-from course.progress import progress
+from course.mapping import progress
 from course.verdicts import Verdict, examine
 
 __all__ = ["Verdict", "check", "examine", "hint", "keep", "progress", "show"]

@@ -30,7 +30,9 @@ def parse() -> argparse.Namespace:
     command("graduate", "test your library with the whole suite; draw a certificate if it passes")
     building = command("build", "write notebooks/ and gpt2lib/ from solutions/")
     building.add_argument("--check", action="store_true", help="write nothing; fail where something differs")
-    command("execute", "build, then run both editions and store their outputs").add_argument("chapter", **one)
+    executing = command("execute", "build, then run both editions and store their outputs")
+    executing.add_argument("chapter", **one)
+    executing.add_argument("--fresh", action="store_true", help="store new times and sampled texts too")
     command("score", "examine every known wrong and every known right answer").add_argument(
         "chapter", nargs="?", default="", help='one chapter, e.g. "3" (default: all)'
     )
@@ -59,13 +61,13 @@ def run(options: argparse.Namespace) -> None:
     elif options.command == "execute":
         from course.execute import execute
 
-        execute(options.chapter)
+        execute(options.chapter, options.fresh)
     elif options.command == "score":
         from course.score import report
 
         sys.exit(min(1, report(options.chapter)))
     elif options.command == "progress":
-        from course.progress import progress
+        from course.mapping import progress
 
         print(progress())
     elif options.command == "graduate":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from IPython.display import display
 
 from course.exercise import find
-from course.progress import record
+from course.mapping import record
 from course.verdicts import examine
 
 handed_out = []  # the references that `check` has returned: not the learner's own work

@@ -28,8 +28,11 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def execute(only: str = "") -> None:
-    """Build, then run both editions and store their outputs."""
+def execute(only: str = "", fresh: bool = False) -> None:
+    """Build, then run both editions and store their outputs.
+
+    Outputs that differ from run to run (times, sampled text) stay as they were, unless fresh.
+    """
     build(only)
     for source in chapters(only):
         for path in (source, NOTEBOOKS / source.name):
@@ -37,9 +40,9 @@ def execute(only: str = "") -> None:
             notebook = read(path)
             before = {cell.id: (cell.source, cell.outputs) for cell in code_cells(notebook)}
             run(notebook, path.parent)
-            for cell in code_cells(notebook):  # times and the like: keep the old ones, for a quiet diff
+            for cell in code_cells(notebook):
                 text, outputs = before[cell.id]
-                if IGNORED in cell.metadata.get("tags", []) and outputs and text == cell.source:
+                if not fresh and IGNORED in cell.metadata.get("tags", []) and outputs and text == cell.source:
                     cell.outputs = outputs
             text = dumps(normalise(notebook))
             if path.read_text("utf-8") != text:

@@ -69,9 +69,9 @@ def is_unwritten(cell: nbformat.NotebookNode) -> bool:
 
 
 def defined(cell: nbformat.NotebookNode) -> set[str]:
-    """Return the names that a cell defines; none if it is not Python."""
+    """Return the functions and classes that a cell defines; none if it is not Python."""
     try:
-        return {name for statement in parsed(cell) for name in names_of(statement)}
+        return {s.name for s in parsed(cell) if isinstance(s, (ast.FunctionDef, ast.ClassDef))}
     except SyntaxError:
         return set()
 
@@ -131,12 +131,14 @@ def defining(cell: nbformat.NotebookNode, name: str) -> str | None:
             if isinstance(statement, (ast.Import, ast.ImportFrom))
         ]
         if name in imported or (name in names_of(statement)):
-            return (
-                ast.get_source_segment(body(cell), statement)
-                if is_definition(statement) or name.isupper()
-                else None
-            )
+            return lines_of(cell, statement) if is_definition(statement) or name.isupper() else None
     return None
+
+
+def lines_of(cell: nbformat.NotebookNode, statement: ast.stmt) -> str:
+    """Return the lines of a statement in a cell, decorators and comments on them included."""
+    first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
+    return "\n".join(body(cell).split("\n")[first - 1 : statement.end_lineno])
 
 
 def keep(only: str = "") -> str:
@@ -164,12 +166,15 @@ def keep_chapter(solution: nbformat.NotebookNode, notebook: nbformat.NotebookNod
     for module, cells in modules.items():
         chosen = {cell.id: exported(answers[cell.id], module) for cell in cells if cell.id in answers}
         rejected = []
-        for key in list(chosen):  # one at a time, so that one wrong answer does not cost the others
-            alone = [chosen[key] if cell.id == key else cell for cell in cells]
-            reason = why_not(module, alone, notebook, chapter, defined(chosen[key]))
-            if reason:
-                rejected.append(f"  {', '.join(sorted(defined(chosen[key])))}: {reason}")
-                del chosen[key]
+        together = [chosen.get(cell.id, cell) for cell in cells]
+        names = {name for cell in chosen.values() for name in defined(cell)}
+        if chosen and why_not(module, together, notebook, chapter, names):
+            for key in list(chosen):  # one at a time, so that one wrong answer does not cost the others
+                alone = [chosen[key] if cell.id == key else cell for cell in cells]
+                reason = why_not(module, alone, notebook, chapter, defined(chosen[key]))
+                if reason:
+                    rejected.append(f"  {', '.join(exercise_names(defined(chosen[key])))}: {reason}")
+                    del chosen[key]
         yours = [name for cell in cells if cell.id in chosen for name in exercise_names(defined(cell))]
         both = [chosen.get(cell.id, cell) for cell in cells]
         text = with_helpers(module, both, notebook, chapter)
@@ -193,7 +198,7 @@ def exercise_names(names: set[str]) -> list[str]:
 def exported(cell: nbformat.NotebookNode, module: str) -> nbformat.NotebookNode:
     """Return a learner's cell as an export cell: imports and definitions, no experiments below them."""
     parts = [
-        ast.get_source_segment(body(cell), statement)
+        lines_of(cell, statement)
         for statement in parsed(cell)
         if is_definition(statement) or names_of(statement)
     ]
@@ -217,12 +222,13 @@ def why_not(
             "from course import examine; from course.exercise import find\n"
             f"for number in {numbers!r}:\n"
             "    verdict = examine(number, getattr(m, find(number).name))\n"
-            "    if not verdict.passed: print(json.dumps(verdict.message)); break"
+            "    if not verdict.passed: print(); print(json.dumps(verdict.message)); break"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["it stops Python"])[-1]
-    return json.loads(done.stdout).splitlines()[0] if done.stdout.strip() else None
+    said = done.stdout.strip().splitlines()
+    return json.loads(said[-1]).splitlines()[0] if said and said[-1].startswith('"') else None
 
 
 def restore() -> list[str]:

@@ -197,7 +197,7 @@ def examine(exercise: str | Exercise, answer: Callable) -> Verdict:
     first = wrong[0]
     evidence = compare(exercise, first, got.results[first], want.results[first])
     for mistake in exercise.mistakes:
-        if alike(got, attempt(exercise, mistake.wrong), exercise.tolerance):
+        if alike(got, exercise, mistake.wrong):
             says = mistake.says
             if callable(says):
                 says = says(got.results[first], want.results[first])
@@ -206,13 +206,21 @@ def examine(exercise: str | Exercise, answer: Callable) -> Verdict:
     return Verdict(False, diagnosis, f"{says}\n{evidence}" if diagnosis != "raises" else says)
 
 
-def alike(got: Attempt, known: Attempt, tolerance: float) -> bool:
-    """Tell whether an answer did with every case what a known mistake does with it."""
-    for g, k in zip(got.results, known.results):
-        if not same(g, k, tolerance):
-            return False
-        if isinstance(g, Raised) and str(g.error) != str(k.error):
-            return False
+def alike(got: Attempt, exercise: Exercise, wrong: Callable) -> bool:
+    """Tell whether an answer did with every case what a known mistake does with it.
+
+    The mistake is run case by case, up to the first difference: most differ on the first one.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        for arguments, result in zip(exercise.cases(), got.results):
+            try:
+                known = exercise.run(wrong, *arguments)
+            except Exception as error:
+                known = Raised(error)
+            if not same(result, known, exercise.tolerance):
+                return False
+            if isinstance(result, Raised) and str(result.error) != str(known.error):
+                return False
     return True
 
 

@@ -118,7 +118,9 @@ def test_stored_checks_say_what_they_should():
                 answer = re.fullmatch(r"(\w+) = check\(\1\)", cell.source)
                 if answer:
                     shown = [o.get("data", {}).get("text/plain", "") for o in cell.outputs]
-                    assert [text[0] for text in shown] == [sign], f"{folder.name}/{path.name}, {answer[1]}: {shown}"
+                    assert [text[0] for text in shown] == [sign], (
+                        f"{folder.name}/{path.name}, {answer[1]}: {shown}"
+                    )
 
 
 def test_notebooks_have_no_noise():

@@ -180,10 +180,19 @@ def look_cases():
     """Every pair of four words for GPT-2 and BERT, of five with a source of two for the original."""
     cases = [("gpt2", i, j, 0) for i in range(4) for j in range(4)]
     cases += [("bert", i, j, 0) for i in range(3) for j in range(3)]
-    return cases + [("original", i, j, 2) for i in range(5) for j in range(5)] + [("original", 0, 2, 3), ("original", 3, 2, 3)]
+    return (
+        cases
+        + [("original", i, j, 2) for i in range(5) for j in range(5)]
+        + [("original", 0, 2, 3), ("original", 3, 2, 3)]
+    )
 
 
-def make_look(gpt2=lambda i, j: j <= i, bert=lambda i, j: True, reads=lambda i, j, s: j < s, writes=lambda i, j, s: j <= i):
+def make_look(
+    gpt2=lambda i, j: j <= i,
+    bert=lambda i, j: True,
+    reads=lambda i, j, s: j < s,
+    writes=lambda i, j, s: j <= i,
+):
     """Return an answer made of one rule for each kind."""
 
     def may_look_at(kind, i, j, source=0):
@@ -202,11 +211,19 @@ def look_by_table(kind, i, j, source=0):
 
 
 def look_by_or(kind, i, j, source=0):
-    return kind == "bert" or (kind == "original" and max(i, j) < source) or (not (kind == "original" and i < source <= j) and j <= i)
+    return (
+        kind == "bert"
+        or (kind == "original" and max(i, j) < source)
+        or (not (kind == "original" and i < source <= j) and j <= i)
+    )
 
 
 def look_by_any(kind, i, j, source=0):
-    visible = {"gpt2": range(i + 1), "bert": range(10**6), "original": range(source if i < source else i + 1)}[kind]
+    visible = {
+        "gpt2": range(i + 1),
+        "bert": range(10**6),
+        "original": range(source if i < source else i + 1),
+    }[kind]
     return j in visible
 
 
@@ -224,12 +241,42 @@ EXERCISES = [
         ),
         cases=likely_cases,
         mistakes=[
-            Mistake("least", lambda p: min(p, key=p.get), "you return the least likely word. Look for the largest probability.", 1),
-            Mistake("alphabet", lambda p: max(p), "you return the last word of the alphabet: max compares the words themselves. Compare their probabilities.", 2),
-            Mistake("probability", lambda p: max(p.values()), "you return the probability. Return the word that has it.", 2),
-            Mistake("first", lambda p: next(iter(p)), "you return the first word. It is not always the likeliest.", 1),
-            Mistake("longest", lambda p: max(p, key=len), "you return the longest word. Compare probabilities, not lengths.", 2),
-            Mistake("pair", lambda p: max(p.items(), key=lambda item: item[1]), "you return the word with its probability. Return the word alone.", 3),
+            Mistake(
+                "least",
+                lambda p: min(p, key=p.get),
+                "you return the least likely word. Look for the largest probability.",
+                1,
+            ),
+            Mistake(
+                "alphabet",
+                lambda p: max(p),
+                "you return the last word of the alphabet: max compares the words themselves. Compare their probabilities.",
+                2,
+            ),
+            Mistake(
+                "probability",
+                lambda p: max(p.values()),
+                "you return the probability. Return the word that has it.",
+                2,
+            ),
+            Mistake(
+                "first",
+                lambda p: next(iter(p)),
+                "you return the first word. It is not always the likeliest.",
+                1,
+            ),
+            Mistake(
+                "longest",
+                lambda p: max(p, key=len),
+                "you return the longest word. Compare probabilities, not lengths.",
+                2,
+            ),
+            Mistake(
+                "pair",
+                lambda p: max(p.items(), key=lambda item: item[1]),
+                "you return the word with its probability. Return the word alone.",
+                3,
+            ),
         ],
         styles=[likely_by_loop, likely_by_sorting, likely_by_counter],
     ),
@@ -247,14 +294,49 @@ EXERCISES = [
         cases=followers_cases,
         run=run_followers,
         mistakes=[
-            Mistake("backwards", followers_by(lambda w: zip(w[1:], w)), "you count what came before each word. Count what comes after it.", 1),
-            Mistake("wraps", followers_by(lambda w: zip(w, w[1:] + w[:1])), "your last word is followed by the first one. Nothing follows the last word.", 1),
-            Mistake("not-counted", followers_by(lambda w: zip(w, w[1:]), weight=0), "you note that a word follows, but not how often. Add 1 each time.", 2),
-            Mistake("overwrites", followers_last_only, "a later follower replaces the earlier ones. Keep a dict of counts for each word.", 2),
-            Mistake("all-later", followers_by(lambda w: [(a, b) for i, a in enumerate(w) for b in w[i + 1 :]]), "you count all later words. Only the one right after counts.", 1),
+            Mistake(
+                "backwards",
+                followers_by(lambda w: zip(w[1:], w)),
+                "you count what came before each word. Count what comes after it.",
+                1,
+            ),
+            Mistake(
+                "wraps",
+                followers_by(lambda w: zip(w, w[1:] + w[:1])),
+                "your last word is followed by the first one. Nothing follows the last word.",
+                1,
+            ),
+            Mistake(
+                "not-counted",
+                followers_by(lambda w: zip(w, w[1:]), weight=0),
+                "you note that a word follows, but not how often. Add 1 each time.",
+                2,
+            ),
+            Mistake(
+                "overwrites",
+                followers_last_only,
+                "a later follower replaces the earlier ones. Keep a dict of counts for each word.",
+                2,
+            ),
+            Mistake(
+                "all-later",
+                followers_by(lambda w: [(a, b) for i, a in enumerate(w) for b in w[i + 1 :]]),
+                "you count all later words. Only the one right after counts.",
+                1,
+            ),
             Mistake("lists", followers_lists, "you collect the followers in lists. Return counts.", 3),
-            Mistake("totals", followers_totals, "you count the words themselves. For each word, count what follows it.", 2),
-            Mistake("skips", followers_by(lambda w: list(zip(w, w[1:]))[::2]), "you skip every other pair. Each word, but the last, has a follower.", 1),
+            Mistake(
+                "totals",
+                followers_totals,
+                "you count the words themselves. For each word, count what follows it.",
+                2,
+            ),
+            Mistake(
+                "skips",
+                followers_by(lambda w: list(zip(w, w[1:]))[::2]),
+                "you skip every other pair. Each word, but the last, has a follower.",
+                1,
+            ),
         ],
         styles=[followers_defaultdict, followers_comprehension, followers_pairs],
     ),
@@ -272,8 +354,18 @@ EXERCISES = [
         cases=text_cases,
         arguments=("next_word", "words", "n"),
         mistakes=[
-            Mistake("not-fed-back", text_from_prompt, "every word is predicted from the prompt alone. Predict from everything so far, the new words included.", 2),
-            Mistake("last-word", text_last_word, "you hand only the last word to next_word. Hand over all words so far.", 2),
+            Mistake(
+                "not-fed-back",
+                text_from_prompt,
+                "every word is predicted from the prompt alone. Predict from everything so far, the new words included.",
+                2,
+            ),
+            Mistake(
+                "last-word",
+                text_last_word,
+                "you hand only the last word to next_word. Hand over all words so far.",
+                2,
+            ),
             Mistake("new-only", text_new_only, "you return only the new words. Return the whole text.", 3),
             Mistake("one", text_one, "you append one word. Append n.", 2),
             Mistake("up-to-n", text_up_to, "you stop when there are n words in all. Append n new ones.", 2),
@@ -295,15 +387,57 @@ EXERCISES = [
         ),
         cases=look_cases,
         mistakes=[
-            Mistake("future", make_look(gpt2=lambda i, j: j >= i, writes=lambda i, j, s: j >= i or j < s), "your GPT-2 looks at the future. It looks at itself and back: j <= i.", 1),
-            Mistake("no-self", make_look(gpt2=lambda i, j: j < i), "a word may look at itself too: j <= i.", 1),
-            Mistake("gpt2-sees-all", make_look(gpt2=lambda i, j: True), "your GPT-2 sees everything. That is BERT.", 1),
-            Mistake("bert-masked", make_look(bert=lambda i, j: j <= i), "your BERT cannot look ahead. It can: it reads finished texts.", 2),
-            Mistake("source-masked", make_look(reads=lambda i, j, s: j <= i), "in the original, the source words see the whole source, what comes later too.", 3),
-            Mistake("source-sees-all", make_look(reads=lambda i, j, s: True), "in the original, source words do not see the translation: it is not written yet.", 3),
-            Mistake("no-cross", make_look(writes=lambda i, j, s: s <= j <= i), "in the original, the words of the translation see the source as well.", 3),
-            Mistake("writer-sees-all", make_look(writes=lambda i, j, s: True), "in the original, a word of the translation does not see later words of the translation.", 3),
-            Mistake("self-only-before", make_look(bert=lambda i, j: j != i), "your BERT's words do not see themselves. A word may always look at itself.", 2),
+            Mistake(
+                "future",
+                make_look(gpt2=lambda i, j: j >= i, writes=lambda i, j, s: j >= i or j < s),
+                "your GPT-2 looks at the future. It looks at itself and back: j <= i.",
+                1,
+            ),
+            Mistake(
+                "no-self", make_look(gpt2=lambda i, j: j < i), "a word may look at itself too: j <= i.", 1
+            ),
+            Mistake(
+                "gpt2-sees-all",
+                make_look(gpt2=lambda i, j: True),
+                "your GPT-2 sees everything. That is BERT.",
+                1,
+            ),
+            Mistake(
+                "bert-masked",
+                make_look(bert=lambda i, j: j <= i),
+                "your BERT cannot look ahead. It can: it reads finished texts.",
+                2,
+            ),
+            Mistake(
+                "source-masked",
+                make_look(reads=lambda i, j, s: j <= i),
+                "in the original, the source words see the whole source, what comes later too.",
+                3,
+            ),
+            Mistake(
+                "source-sees-all",
+                make_look(reads=lambda i, j, s: True),
+                "in the original, source words do not see the translation: it is not written yet.",
+                3,
+            ),
+            Mistake(
+                "no-cross",
+                make_look(writes=lambda i, j, s: s <= j <= i),
+                "in the original, the words of the translation see the source as well.",
+                3,
+            ),
+            Mistake(
+                "writer-sees-all",
+                make_look(writes=lambda i, j, s: True),
+                "in the original, a word of the translation does not see later words of the translation.",
+                3,
+            ),
+            Mistake(
+                "self-only-before",
+                make_look(bert=lambda i, j: j != i),
+                "your BERT's words do not see themselves. A word may always look at itself.",
+                2,
+            ),
         ],
         styles=[look_by_table, look_by_or, look_by_any],
     ),

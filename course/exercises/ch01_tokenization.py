@@ -71,7 +71,9 @@ def pairs_by_index(words):
 
 
 def pairs_by_sum(words):
-    return sum((Counter({p: k * n for p, k in Counter(zip(w, w[1:])).items()}) for w, n in words.items()), Counter())
+    return sum(
+        (Counter({p: k * n for p, k in Counter(zip(w, w[1:])).items()}) for w, n in words.items()), Counter()
+    )
 
 
 def pairs_by_repeat(words):
@@ -320,7 +322,12 @@ NO_LOOKAHEAD = PATTERN.replace(r"|\s+(?!\S)", "")
 NO_SPACE = PATTERN.replace(" ?", "")
 NO_CONTRACTIONS = PATTERN.replace("'s|'t|'re|'ve|'m|'ll|'d|", "")
 ANY_CASE = "(?i:'s|'t|'re|'ve|'m|'ll|'d)" + PATTERN[len("'s|'t|'re|'ve|'m|'ll|'d") :]
-ASCII_ONLY = PATTERN.replace(r"\p{L}", "a-zA-Z").replace(" ?a-zA-Z+", " ?[a-zA-Z]+").replace(r"\p{N}", "0-9").replace(" ?0-9+", " ?[0-9]+")
+ASCII_ONLY = (
+    PATTERN.replace(r"\p{L}", "a-zA-Z")
+    .replace(" ?a-zA-Z+", " ?[a-zA-Z]+")
+    .replace(r"\p{N}", "0-9")
+    .replace(" ?0-9+", " ?[0-9]+")
+)
 ONE_DIGIT = PATTERN.replace(r" ?\p{N}+", r" ?\p{N}")
 NO_END = PATTERN.removesuffix(r"|\s+(?!\S)|\s+")
 TOGETHER = PATTERN.replace(r" ?\p{L}+| ?\p{N}+", r" ?[\p{L}\p{N}]+")
@@ -340,7 +347,14 @@ def split_by_hand(text):
 
 
 def split_by_clauses(text):
-    clauses = [r"'(?:[stmd]|re|ve|ll)", r"\ ?\p{L}+", r"\ ?\p{N}+", r"\ ?[^\s\p{L}\p{N}]+", r"\s+(?!\S)", r"\s+"]
+    clauses = [
+        r"'(?:[stmd]|re|ve|ll)",
+        r"\ ?\p{L}+",
+        r"\ ?\p{N}+",
+        r"\ ?[^\s\p{L}\p{N}]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    ]
     return regex.findall("|".join(clauses), text)
 
 
@@ -361,7 +375,9 @@ def make_letters(printable=PRINTABLE, order="printable first", first=256):
 
     def bytes_to_unicode():
         others = [byte for byte in range(256) if byte not in printable]
-        table = {byte: chr(byte) for byte in printable} | {byte: chr(first + i) for i, byte in enumerate(others)}
+        table = {byte: chr(byte) for byte in printable} | {
+            byte: chr(first + i) for i, byte in enumerate(others)
+        }
         return dict(sorted(table.items())) if order == "bytes" else table
 
     return bytes_to_unicode
@@ -376,7 +392,9 @@ def letters_inverted():
 
 
 def letters_offset():
-    return {byte: chr(byte) for byte in PRINTABLE} | {b: chr(256 + b) for b in range(256) if b not in PRINTABLE}
+    return {byte: chr(byte) for byte in PRINTABLE} | {
+        b: chr(256 + b) for b in range(256) if b not in PRINTABLE
+    }
 
 
 def letters_by_loop():
@@ -409,7 +427,14 @@ def letters_by_ranges():
 def bpe_cases():
     """The text's example; then ranks in which leftmost, longest and lowest differ."""
     ranks = {(b"b", b"c"): 0, (b"a", b"b"): 1}
-    more = {(b"l", b"l"): 0, (b"h", b"e"): 1, (b"he", b"ll"): 2, (b"e", b"ll"): 3, (b"hell", b"o"): 4, (b"l", b"o"): 5}
+    more = {
+        (b"l", b"l"): 0,
+        (b"h", b"e"): 1,
+        (b"he", b"ll"): 2,
+        (b"e", b"ll"): 3,
+        (b"hell", b"o"): 4,
+        (b"l", b"o"): 5,
+    }
     runs = {(b"a", b"a"): 0, (b"aa", b"aa"): 1, (b"aa", b"a"): 2}
     return [
         (sym("abc"), ranks),
@@ -526,7 +551,9 @@ class Bytes:
 
     def __init__(self, merges):
         self.merges = list(merges)
-        self.symbols = [bytes([b]) for b in make_letters()()] + [a + b for a, b in merges] + [b"<|endoftext|>"]
+        self.symbols = (
+            [bytes([b]) for b in make_letters()()] + [a + b for a, b in merges] + [b"<|endoftext|>"]
+        )
         self.end_of_text = len(self.symbols) - 1
 
 
@@ -550,12 +577,37 @@ EXERCISES = [
         cases=pair_cases,
         run=run_pairs,
         mistakes=[
-            Mistake("unweighted", make_pairs(weight=False), "each word counts once in yours. A pair in a word that occurs 10 times counts 10.", 2),
-            Mistake("not-neighbors", make_pairs(neighbours=False), "you count pairs that are not neighbors. Only symbols right beside each other can be joined.", 1),
-            Mistake("once-a-word", make_pairs(once=True), "a pair that is twice in one word counts once in yours. Count every occurrence.", 3),
-            Mistake("unordered", make_pairs(ordered=False), "(a, b) and (b, a) are the same in yours. The order counts.", 1),
+            Mistake(
+                "unweighted",
+                make_pairs(weight=False),
+                "each word counts once in yours. A pair in a word that occurs 10 times counts 10.",
+                2,
+            ),
+            Mistake(
+                "not-neighbors",
+                make_pairs(neighbours=False),
+                "you count pairs that are not neighbors. Only symbols right beside each other can be joined.",
+                1,
+            ),
+            Mistake(
+                "once-a-word",
+                make_pairs(once=True),
+                "a pair that is twice in one word counts once in yours. Count every occurrence.",
+                3,
+            ),
+            Mistake(
+                "unordered",
+                make_pairs(ordered=False),
+                "(a, b) and (b, a) are the same in yours. The order counts.",
+                1,
+            ),
             Mistake("first-skipped", make_pairs(start=1), "the first pair of each word is missing.", 1),
-            Mistake("joined", make_pairs(joined=True), "your keys are joined symbols. The key is the pair, a tuple: (ab, c) and (a, bc) are different.", 3),
+            Mistake(
+                "joined",
+                make_pairs(joined=True),
+                "your keys are joined symbols. The key is the pair, a tuple: (ab, c) and (a, bc) are different.",
+                3,
+            ),
             Mistake("symbols", count_symbols, "you count symbols. Count pairs of neighbors.", 1),
         ],
         styles=[pairs_by_index, pairs_by_sum, pairs_by_repeat],
@@ -573,12 +625,34 @@ EXERCISES = [
         ),
         cases=merge_cases,
         mistakes=[
-            Mistake("T03", merge_overlapping, "your matches overlap: after a match, its second symbol is used again. Go on after the pair.", 2),
+            Mistake(
+                "T03",
+                merge_overlapping,
+                "your matches overlap: after a match, its second symbol is used again. Go on after the pair.",
+                2,
+            ),
             Mistake("T03-last", merge_loses_last, "the last symbol gets lost when it is in no pair.", 2),
-            Mistake("first-only", merge_first_only, "only the first occurrence is joined. Join all of them.", 1),
-            Mistake("by-bytes", merge_by_bytes, "you join whenever the bytes together are those of the pair. (a, bc) is not (ab, c): compare both symbols.", 1),
-            Mistake("keeps-second", merge_keeps_second, "the second symbol of a match stays behind. Leave it out.", 2),
-            Mistake("as-tuple", merge_as_tuple, "you put the pair itself into the list. Join it: pair[0] + pair[1].", 3),
+            Mistake(
+                "first-only", merge_first_only, "only the first occurrence is joined. Join all of them.", 1
+            ),
+            Mistake(
+                "by-bytes",
+                merge_by_bytes,
+                "you join whenever the bytes together are those of the pair. (a, bc) is not (ab, c): compare both symbols.",
+                1,
+            ),
+            Mistake(
+                "keeps-second",
+                merge_keeps_second,
+                "the second symbol of a match stays behind. Leave it out.",
+                2,
+            ),
+            Mistake(
+                "as-tuple",
+                merge_as_tuple,
+                "you put the pair itself into the list. Join it: pair[0] + pair[1].",
+                3,
+            ),
             Mistake("either-order", merge_either_order, "you join (b, a) as well. The order counts.", 1),
         ],
         styles=[merge_by_while, merge_by_stack, merge_by_recursion],
@@ -596,13 +670,40 @@ EXERCISES = [
         ),
         cases=train_cases,
         mistakes=[
-            Mistake("unweighted", make_train(weight=False), "the words' counts are not used. A pair in a word that occurs 10 times counts 10.", 2),
-            Mistake("tie-smallest", make_train(tie="smallest"), "of equally frequent pairs you take the smaller one. The larger one goes first.", 3),
-            Mistake("tie-first", make_train(tie="first"), "of equally frequent pairs you take the one that you met first. The larger one as a tuple goes first.", 3),
-            Mistake("no-update", train_without_update, "you count once and take the most frequent pairs. Merge each in the words before you count again: new pairs arise.", 2),
+            Mistake(
+                "unweighted",
+                make_train(weight=False),
+                "the words' counts are not used. A pair in a word that occurs 10 times counts 10.",
+                2,
+            ),
+            Mistake(
+                "tie-smallest",
+                make_train(tie="smallest"),
+                "of equally frequent pairs you take the smaller one. The larger one goes first.",
+                3,
+            ),
+            Mistake(
+                "tie-first",
+                make_train(tie="first"),
+                "of equally frequent pairs you take the one that you met first. The larger one as a tuple goes first.",
+                3,
+            ),
+            Mistake(
+                "no-update",
+                train_without_update,
+                "you count once and take the most frequent pairs. Merge each in the words before you count again: new pairs arise.",
+                2,
+            ),
             Mistake("joined", make_train(result="joined"), "you return joined symbols. Return the pairs.", 2),
-            Mistake("least", make_train(pick="least"), "you merge the rarest pair. Take the most frequent.", 3),
-            Mistake("stops-at-one", make_train(stop="rare"), "you stop when the best pair occurs once. Go on while there are pairs.", 3),
+            Mistake(
+                "least", make_train(pick="least"), "you merge the rarest pair. Take the most frequent.", 3
+            ),
+            Mistake(
+                "stops-at-one",
+                make_train(stop="rare"),
+                "you stop when the best pair occurs once. Go on while there are pairs.",
+                3,
+            ),
             Mistake("one-more", train_one_more, "you learn one merge too many.", 2),
         ],
         styles=[make_train(), train_by_dict, train_by_sorting],
@@ -620,16 +721,66 @@ EXERCISES = [
         ),
         cases=split_cases,
         mistakes=[
-            Mistake("T05", lambda text: text.split(), "you cut at spaces and throw them away. The chunks, joined, must give the text again.", 1),
-            Mistake("T05-words", make_split(r"\w+|[^\w\s]+", re), "spaces are lost. A space belongs to the word after it.", 2),
-            Mistake("T06", make_split(NO_LOOKAHEAD), r"the last space of a run does not go with the next word. The clause \s+(?!\S) takes all spaces but that one, and it must stand before \s+: the first that matches wins.", 3),
-            Mistake("no-space", make_split(NO_SPACE), "the space before a word is a chunk of its own. Let each clause take one: a space and a question mark in front.", 2),
-            Mistake("no-contractions", make_split(NO_CONTRACTIONS), "the endings 's, 't, 're … are not cut off. They are the first clause.", 1),
-            Mistake("any-case", make_split(ANY_CASE), "you cut 'T and 'S off as well. GPT-2's clause knows small letters only.", 1),
-            Mistake("ascii", make_split(ASCII_ONLY), r"only English letters count as letters. \p{L} is any letter, \p{N} any number sign.", 1),
-            Mistake("one-digit", make_split(ONE_DIGIT), "your numbers are cut into digits. (Later models do that.) GPT-2 keeps them together.", 1),
-            Mistake("spaces-lost", make_split(NO_END), "runs of spaces and line breaks are lost. The two last clauses take them.", 3),
-            Mistake("letters-and-digits", make_split(TOGETHER), "letters and digits stay together. x1 is two chunks, x and 1.", 1),
+            Mistake(
+                "T05",
+                lambda text: text.split(),
+                "you cut at spaces and throw them away. The chunks, joined, must give the text again.",
+                1,
+            ),
+            Mistake(
+                "T05-words",
+                make_split(r"\w+|[^\w\s]+", re),
+                "spaces are lost. A space belongs to the word after it.",
+                2,
+            ),
+            Mistake(
+                "T06",
+                make_split(NO_LOOKAHEAD),
+                r"the last space of a run does not go with the next word. The clause \s+(?!\S) takes all spaces but that one, and it must stand before \s+: the first that matches wins.",
+                3,
+            ),
+            Mistake(
+                "no-space",
+                make_split(NO_SPACE),
+                "the space before a word is a chunk of its own. Let each clause take one: a space and a question mark in front.",
+                2,
+            ),
+            Mistake(
+                "no-contractions",
+                make_split(NO_CONTRACTIONS),
+                "the endings 's, 't, 're … are not cut off. They are the first clause.",
+                1,
+            ),
+            Mistake(
+                "any-case",
+                make_split(ANY_CASE),
+                "you cut 'T and 'S off as well. GPT-2's clause knows small letters only.",
+                1,
+            ),
+            Mistake(
+                "ascii",
+                make_split(ASCII_ONLY),
+                r"only English letters count as letters. \p{L} is any letter, \p{N} any number sign.",
+                1,
+            ),
+            Mistake(
+                "one-digit",
+                make_split(ONE_DIGIT),
+                "your numbers are cut into digits. (Later models do that.) GPT-2 keeps them together.",
+                1,
+            ),
+            Mistake(
+                "spaces-lost",
+                make_split(NO_END),
+                "runs of spaces and line breaks are lost. The two last clauses take them.",
+                3,
+            ),
+            Mistake(
+                "letters-and-digits",
+                make_split(TOGETHER),
+                "letters and digits stay together. x1 is two chunks, x and 1.",
+                1,
+            ),
         ],
         styles=[split_by_finditer, split_by_hand, split_by_clauses],
     ),
@@ -647,15 +798,60 @@ EXERCISES = [
         cases=lambda: [()],
         run=run_letters,
         mistakes=[
-            Mistake("byte-order", make_letters(order="bytes"), "the characters are right, but your order is that of the bytes. The printable ones come first.", 3),
-            Mistake("tilde", make_letters(printable=[*range(33, 126), *range(161, 172), *range(174, 255)]), "the last one of each range is missing: range does not include its end.", 1),
-            Mistake("space", make_letters(printable=[*range(32, 127), *range(161, 173), *range(174, 256)]), "the space stands for itself in yours. It must not: it separates the two symbols on a line.", 1),
-            Mistake("soft-hyphen", make_letters(printable=[*range(33, 127), *range(161, 256)]), "byte 173, the soft hyphen, is not printable. The ranges stop at 172 and go on at 174.", 1),
-            Mistake("from-257", make_letters(first=257), "the others begin at character 257. They begin at 256.", 2),
-            Mistake("offset", letters_offset, "you add 256 to the byte. The others are numbered among themselves: the first gets 256, the second 257.", 2),
-            Mistake("numbers", letters_of_numbers, "your values are numbers. Use chr to make characters of them.", 3),
-            Mistake("inverted", letters_inverted, "your table goes from character to byte. It should go from byte to character.", 3),
-            Mistake("ascii-only", make_letters(printable=[*range(33, 127)]), "only ASCII stands for itself in yours. ¡ to ¬ and ® to ÿ do too.", 1),
+            Mistake(
+                "byte-order",
+                make_letters(order="bytes"),
+                "the characters are right, but your order is that of the bytes. The printable ones come first.",
+                3,
+            ),
+            Mistake(
+                "tilde",
+                make_letters(printable=[*range(33, 126), *range(161, 172), *range(174, 255)]),
+                "the last one of each range is missing: range does not include its end.",
+                1,
+            ),
+            Mistake(
+                "space",
+                make_letters(printable=[*range(32, 127), *range(161, 173), *range(174, 256)]),
+                "the space stands for itself in yours. It must not: it separates the two symbols on a line.",
+                1,
+            ),
+            Mistake(
+                "soft-hyphen",
+                make_letters(printable=[*range(33, 127), *range(161, 256)]),
+                "byte 173, the soft hyphen, is not printable. The ranges stop at 172 and go on at 174.",
+                1,
+            ),
+            Mistake(
+                "from-257",
+                make_letters(first=257),
+                "the others begin at character 257. They begin at 256.",
+                2,
+            ),
+            Mistake(
+                "offset",
+                letters_offset,
+                "you add 256 to the byte. The others are numbered among themselves: the first gets 256, the second 257.",
+                2,
+            ),
+            Mistake(
+                "numbers",
+                letters_of_numbers,
+                "your values are numbers. Use chr to make characters of them.",
+                3,
+            ),
+            Mistake(
+                "inverted",
+                letters_inverted,
+                "your table goes from character to byte. It should go from byte to character.",
+                3,
+            ),
+            Mistake(
+                "ascii-only",
+                make_letters(printable=[*range(33, 127)]),
+                "only ASCII stands for itself in yours. ¡ to ¬ and ® to ÿ do too.",
+                1,
+            ),
         ],
         styles=[letters_by_loop, letters_by_zip, letters_by_ranges],
     ),
@@ -672,11 +868,33 @@ EXERCISES = [
         ),
         cases=bpe_cases,
         mistakes=[
-            Mistake("T01", make_bpe(lambda known, ranks: known[0]), "you merge the leftmost pair. The one with the lowest rank goes first.", 2),
-            Mistake("T01-highest", make_bpe(lambda known, ranks: max(known, key=ranks.get)), "you merge the pair with the highest rank. The lowest was learned first.", 2),
-            Mistake("T01-longest", make_bpe(lambda known, ranks: max(known, key=lambda pair: len(pair[0] + pair[1]))), "you merge the longest pair first. The one with the lowest rank goes first.", 2),
-            Mistake("greedy-match", bpe_longest_match, "you look for the longest known piece from the left. BPE merges pairs in the order of their ranks.", 2),
-            Mistake("one-round", bpe_one_round, "you merge one pair and stop. Go on until no pair is in ranks.", 3),
+            Mistake(
+                "T01",
+                make_bpe(lambda known, ranks: known[0]),
+                "you merge the leftmost pair. The one with the lowest rank goes first.",
+                2,
+            ),
+            Mistake(
+                "T01-highest",
+                make_bpe(lambda known, ranks: max(known, key=ranks.get)),
+                "you merge the pair with the highest rank. The lowest was learned first.",
+                2,
+            ),
+            Mistake(
+                "T01-longest",
+                make_bpe(lambda known, ranks: max(known, key=lambda pair: len(pair[0] + pair[1]))),
+                "you merge the longest pair first. The one with the lowest rank goes first.",
+                2,
+            ),
+            Mistake(
+                "greedy-match",
+                bpe_longest_match,
+                "you look for the longest known piece from the left. BPE merges pairs in the order of their ranks.",
+                2,
+            ),
+            Mistake(
+                "one-round", bpe_one_round, "you merge one pair and stop. Go on until no pair is in ranks.", 3
+            ),
             Mistake("everything", bpe_bytes, "you join all symbols in the end. Return them as a list.", 3),
             Mistake("nothing", bpe_nothing, "nothing is merged.", 1),
             Mistake("ids", bpe_ids, "you return numbers. Return the symbols.", 3),
@@ -698,19 +916,73 @@ EXERCISES = [
         run=run_tokenizer,
         arguments=("merges", "ids"),
         mistakes=[
-            Mistake("T09", decoder(lambda self, ids: "".join(self.symbols[i].decode("utf-8", errors="replace") for i in ids)), "you decode each token by itself. A character may be spread over several: join the bytes first.", 2),
-            Mistake("strict", decoder(lambda self, ids: b"".join(self.symbols[i] for i in ids).decode("utf-8")), "half a character makes yours raise an error. A model may stop there: errors='replace'.", 3),
-            Mistake("ignored", decoder(lambda self, ids: b"".join(self.symbols[i] for i in ids).decode("utf-8", errors="ignore")), "half a character vanishes silently. Show it: errors='replace'.", 3),
-            Mistake("latin", decoder(lambda self, ids: b"".join(self.symbols[i] for i in ids).decode("latin-1")), "you decode as Latin-1, where each byte is a character. The bytes are UTF-8.", 3),
-            Mistake("raw-bytes", decoder(lambda self, ids: b"".join(self.symbols[i] for i in ids)), "you return bytes. Decode them to a str.", 2),
-            Mistake("spaced", decoder(lambda self, ids: b" ".join(self.symbols[i] for i in ids).decode("utf-8", errors="replace")), "you put spaces between the tokens. They carry their spaces themselves: join with nothing.", 2),
-            Mistake("special-lost", decoder(lambda self, ids: b"".join(self.symbols[i] for i in ids if i != self.end_of_text).decode("utf-8", errors="replace")), "<|endoftext|> is left out. decode shows every id.", 1),
-            Mistake("byte-ids", decoder(lambda self, ids: bytes(i for i in ids if i < 256).decode("utf-8", errors="replace")), "you take ids for bytes. Ids have another order and there are merges: look up self.symbols.", 1),
+            Mistake(
+                "T09",
+                decoder(
+                    lambda self, ids: "".join(self.symbols[i].decode("utf-8", errors="replace") for i in ids)
+                ),
+                "you decode each token by itself. A character may be spread over several: join the bytes first.",
+                2,
+            ),
+            Mistake(
+                "strict",
+                decoder(lambda self, ids: b"".join(self.symbols[i] for i in ids).decode("utf-8")),
+                "half a character makes yours raise an error. A model may stop there: errors='replace'.",
+                3,
+            ),
+            Mistake(
+                "ignored",
+                decoder(
+                    lambda self, ids: b"".join(self.symbols[i] for i in ids).decode("utf-8", errors="ignore")
+                ),
+                "half a character vanishes silently. Show it: errors='replace'.",
+                3,
+            ),
+            Mistake(
+                "latin",
+                decoder(lambda self, ids: b"".join(self.symbols[i] for i in ids).decode("latin-1")),
+                "you decode as Latin-1, where each byte is a character. The bytes are UTF-8.",
+                3,
+            ),
+            Mistake(
+                "raw-bytes",
+                decoder(lambda self, ids: b"".join(self.symbols[i] for i in ids)),
+                "you return bytes. Decode them to a str.",
+                2,
+            ),
+            Mistake(
+                "spaced",
+                decoder(
+                    lambda self, ids: b" ".join(self.symbols[i] for i in ids).decode(
+                        "utf-8", errors="replace"
+                    )
+                ),
+                "you put spaces between the tokens. They carry their spaces themselves: join with nothing.",
+                2,
+            ),
+            Mistake(
+                "special-lost",
+                decoder(
+                    lambda self, ids: b"".join(self.symbols[i] for i in ids if i != self.end_of_text).decode(
+                        "utf-8", errors="replace"
+                    )
+                ),
+                "<|endoftext|> is left out. decode shows every id.",
+                1,
+            ),
+            Mistake(
+                "byte-ids",
+                decoder(lambda self, ids: bytes(i for i in ids if i < 256).decode("utf-8", errors="replace")),
+                "you take ids for bytes. Ids have another order and there are merges: look up self.symbols.",
+                1,
+            ),
         ],
         styles=[
             decoder(lambda self, ids: b"".join(map(self.symbols.__getitem__, ids)).decode(errors="replace")),
             decoder(lambda self, ids: str(b"".join([self.symbols[i] for i in ids]), "utf-8", "replace")),
-            decoder(lambda self, ids: bytes(b for i in ids for b in self.symbols[i]).decode("utf-8", "replace")),
+            decoder(
+                lambda self, ids: bytes(b for i in ids for b in self.symbols[i]).decode("utf-8", "replace")
+            ),
         ],
     ),
 ]

@@ -22,14 +22,21 @@ def draw(*shape, seed=0):
 def norm_cases():
     """One vector of four; then batches with gains, biases, and an eps that shows."""
     return [
-        (torch.tensor([1.0, 2.0, 3.0, 6.0]), torch.tensor([1.0, 1.0, 2.0, 1.0]), torch.tensor([0.0, 0.5, 0.0, 0.0]), 0.1),
+        (
+            torch.tensor([1.0, 2.0, 3.0, 6.0]),
+            torch.tensor([1.0, 1.0, 2.0, 1.0]),
+            torch.tensor([0.0, 0.5, 0.0, 0.0]),
+            0.1,
+        ),
         (draw(2, 3, 4), 1 + draw(4, seed=1), draw(4, seed=2), 0.1),
         (0.03 * draw(3, 5, seed=3), draw(5, seed=4), draw(5, seed=5), 1e-3),
         (10 + draw(4, 4, 4, seed=6), draw(4, seed=7), draw(4, seed=8), 1e-5),
     ]
 
 
-def make_norm(dim=-1, unbiased=False, eps_at="root", gain=True, shift=True, center=True, order="scale-shift", root=True):
+def make_norm(
+    dim=-1, unbiased=False, eps_at="root", gain=True, shift=True, center=True, order="scale-shift", root=True
+):
     """Return a LayerNorm with the asked-for slips in it."""
 
     def layer_norm(x, weight, bias, eps):
@@ -390,7 +397,9 @@ def forward_einsum(self, tokens, cache=None, *, last_only=False):
         x = self.h[i](x, cache[i] if cache else None)
     if last_only:
         x = x[:, [-1]]
-    return torch.einsum("btc,vc->btv", norm_by_moments(x, self.ln_f.weight, self.ln_f.bias, 0.1).float(), self.wte.weight)
+    return torch.einsum(
+        "btc,vc->btv", norm_by_moments(x, self.ln_f.weight, self.ln_f.bias, 0.1).float(), self.wte.weight
+    )
 
 
 def random_head(self, x):
@@ -418,7 +427,9 @@ def rename_cases():
     ]
 
 
-def make_rename(prefix=True, masks="drop", transposed=("c_attn", "c_proj", "c_fc"), square=True, all_2d=False):
+def make_rename(
+    prefix=True, masks="drop", transposed=("c_attn", "c_proj", "c_fc"), square=True, all_2d=False
+):
     """Return a renaming with the asked-for slips in it."""
 
     def rename_weight(stored, weight):
@@ -480,17 +491,64 @@ EXERCISES = [
         ),
         cases=norm_cases,
         mistakes=[
-            Mistake("N01", make_norm(eps_at="outside"), "you add eps to the standard deviation. It is added to the variance, under the root.", 3),
-            Mistake("N02", make_norm(unbiased=True), "your variance divides by C - 1. LayerNorm divides by C: pass correction=0 to var.", 2),
-            Mistake("N04", make_norm(gain=False, shift=False), "gain and bias are missing. Multiply by weight and add bias at the end.", 3),
-            Mistake("no-gain", make_norm(gain=False), "the gain is missing. Multiply by weight before you add bias.", 3),
+            Mistake(
+                "N01",
+                make_norm(eps_at="outside"),
+                "you add eps to the standard deviation. It is added to the variance, under the root.",
+                3,
+            ),
+            Mistake(
+                "N02",
+                make_norm(unbiased=True),
+                "your variance divides by C - 1. LayerNorm divides by C: pass correction=0 to var.",
+                2,
+            ),
+            Mistake(
+                "N04",
+                make_norm(gain=False, shift=False),
+                "gain and bias are missing. Multiply by weight and add bias at the end.",
+                3,
+            ),
+            Mistake(
+                "no-gain",
+                make_norm(gain=False),
+                "the gain is missing. Multiply by weight before you add bias.",
+                3,
+            ),
             Mistake("no-bias", make_norm(shift=False), "the bias is missing. Add it at the end.", 3),
-            Mistake("no-eps", make_norm(eps_at="nowhere"), "eps is not used. Add it to the variance, under the root.", 3),
-            Mistake("rms", make_norm(center=False), "you don't subtract the mean. (That is RMSNorm, which came later.)", 3),
-            Mistake("wrong-dim", lambda x, weight, bias, eps: make_norm(dim=0 if x.ndim > 1 else -1)(x, weight, bias, eps), "you take mean and variance over the first dimension. Each vector is normalized by itself, over the last.", 1),
+            Mistake(
+                "no-eps",
+                make_norm(eps_at="nowhere"),
+                "eps is not used. Add it to the variance, under the root.",
+                3,
+            ),
+            Mistake(
+                "rms",
+                make_norm(center=False),
+                "you don't subtract the mean. (That is RMSNorm, which came later.)",
+                3,
+            ),
+            Mistake(
+                "wrong-dim",
+                lambda x, weight, bias, eps: make_norm(dim=0 if x.ndim > 1 else -1)(x, weight, bias, eps),
+                "you take mean and variance over the first dimension. Each vector is normalized by itself, over the last.",
+                1,
+            ),
             Mistake("no-root", make_norm(root=False), "you divide by the variance. Divide by its root.", 3),
-            Mistake("shift-first", make_norm(order="shift-scale"), "you add the bias before the gain is applied. First times weight, then plus bias.", 3),
-            Mistake("whole-tensor", lambda x, weight, bias, eps: (x - x.mean()) / torch.sqrt(x.var(correction=0) + eps) * weight + bias, "you take one mean and one variance of the whole tensor. Each vector has its own: dim=-1, keepdim=True.", 1),
+            Mistake(
+                "shift-first",
+                make_norm(order="shift-scale"),
+                "you add the bias before the gain is applied. First times weight, then plus bias.",
+                3,
+            ),
+            Mistake(
+                "whole-tensor",
+                lambda x, weight, bias, eps: (
+                    (x - x.mean()) / torch.sqrt(x.var(correction=0) + eps) * weight + bias
+                ),
+                "you take one mean and one variance of the whole tensor. Each vector has its own: dim=-1, keepdim=True.",
+                1,
+            ),
         ],
         styles=[norm_fused, norm_module, norm_by_moments, norm_by_loops],
     ),
@@ -509,16 +567,53 @@ EXERCISES = [
         run=run_block,
         arguments=("B", "T", "C", "cache"),
         mistakes=[
-            Mistake("N08", block_of(post_norm), "you normalize after the addition, as the original transformer did. GPT-2 normalizes before each layer: x + f(ln(x)).", 1),
-            Mistake("N10-mlp", block_of(no_second_residual), "the MLP's result replaces the stream. It is added to it: x + ....", 1),
-            Mistake("N10-attn", block_of(no_first_residual), "attention's result replaces the stream. It is added to it: x + ....", 1),
-            Mistake("parallel", block_of(parallel), "attention and MLP both read the old x. The MLP must read the stream after attention has added to it.", 2),
-            Mistake("N10-old", block_of(old_stream), "the MLP's result is added to the old x, so what attention found is lost.", 2),
-            Mistake("normed-stream", block_of(normed_stream), "you normalize the stream itself. Only the copy that goes into the layer is normalized.", 1),
+            Mistake(
+                "N08",
+                block_of(post_norm),
+                "you normalize after the addition, as the original transformer did. GPT-2 normalizes before each layer: x + f(ln(x)).",
+                1,
+            ),
+            Mistake(
+                "N10-mlp",
+                block_of(no_second_residual),
+                "the MLP's result replaces the stream. It is added to it: x + ....",
+                1,
+            ),
+            Mistake(
+                "N10-attn",
+                block_of(no_first_residual),
+                "attention's result replaces the stream. It is added to it: x + ....",
+                1,
+            ),
+            Mistake(
+                "parallel",
+                block_of(parallel),
+                "attention and MLP both read the old x. The MLP must read the stream after attention has added to it.",
+                2,
+            ),
+            Mistake(
+                "N10-old",
+                block_of(old_stream),
+                "the MLP's result is added to the old x, so what attention found is lost.",
+                2,
+            ),
+            Mistake(
+                "normed-stream",
+                block_of(normed_stream),
+                "you normalize the stream itself. Only the copy that goes into the layer is normalized.",
+                1,
+            ),
             Mistake("one-norm", block_of(one_norm), "you use ln_1 twice. The MLP has its own: ln_2.", 3),
-            Mistake("no-norm", block_of(no_norms), "there is no normalization. Each layer reads ln(x), not x.", 1),
+            Mistake(
+                "no-norm", block_of(no_norms), "there is no normalization. Each layer reads ln(x), not x.", 1
+            ),
             Mistake("no-cache", block_of(drops_cache), "the cache is not handed on to attention.", 3),
-            Mistake("mlp-first", block_of(mlp_first), "the MLP comes first. First attention gathers, then the MLP works on it.", 1),
+            Mistake(
+                "mlp-first",
+                block_of(mlp_first),
+                "the MLP comes first. First attention gathers, then the MLP works on it.",
+                1,
+            ),
         ],
         styles=[block_of(block_in_steps), block_of(block_by_loop), block_of(block_by_hand)],
     ),
@@ -535,15 +630,39 @@ EXERCISES = [
         ),
         cases=count_cases,
         mistakes=[
-            Mistake("H01", make_count(head=1), "you count an output matrix. The head is wte itself: GPT-2 ties them.", 2),
+            Mistake(
+                "H01",
+                make_count(head=1),
+                "you count an output matrix. The head is wte itself: GPT-2 ties them.",
+                2,
+            ),
             Mistake("no-positions", make_count(positions=0), "wpe is missing: n_positions times C.", 1),
             Mistake("no-biases", make_count(biases=0), "the biases of the linear layers are missing.", 3),
-            Mistake("no-norms", make_count(norms=0, final=0), "the gains and biases of LayerNorm are missing.", 1),
+            Mistake(
+                "no-norms", make_count(norms=0, final=0), "the gains and biases of LayerNorm are missing.", 1
+            ),
             Mistake("no-ln-f", make_count(final=0), "ln_f is missing: 2C.", 1),
-            Mistake("N13", make_count(layers=1), "you count one block. There are n_layer of them, each with its own weights.", 1),
-            Mistake("gains-only", make_count(norms=2, final=1), "each LayerNorm has a gain and a bias: 2C, not C.", 1),
-            Mistake("mask-counted", make_count(masks=1), "you count the mask. It is computed and not a parameter.", 1),
-            Mistake("mlp-thrice", make_count(mlp=3), "the MLP is 4C wide, not 3C. (3C is the width of c_attn.)", 3),
+            Mistake(
+                "N13",
+                make_count(layers=1),
+                "you count one block. There are n_layer of them, each with its own weights.",
+                1,
+            ),
+            Mistake(
+                "gains-only",
+                make_count(norms=2, final=1),
+                "each LayerNorm has a gain and a bias: 2C, not C.",
+                1,
+            ),
+            Mistake(
+                "mask-counted",
+                make_count(masks=1),
+                "you count the mask. It is computed and not a parameter.",
+                1,
+            ),
+            Mistake(
+                "mlp-thrice", make_count(mlp=3), "the MLP is 4C wide, not 3C. (3C is the width of c_attn.)", 3
+            ),
         ],
         styles=[count_by_loop, count_by_formula, count_by_tensors],
     ),
@@ -560,14 +679,49 @@ EXERCISES = [
         ),
         cases=std_cases,
         mistakes=[
-            Mistake("not-scaled", make_std(residual=lambda L: 1.0), "c_proj gets 0.02 like the others. It writes to the stream, so divide by the square root of 2 * n_layer.", 3),
-            Mistake("once-a-block", make_std(residual=lambda L: math.sqrt(L)), "you divide by the square root of n_layer. Each block writes twice: 2 * n_layer.", 3),
-            Mistake("no-root", make_std(residual=lambda L: 2 * L), "you divide by 2 * n_layer. Variances add up, so it is the root that counts.", 3),
-            Mistake("gains-random", make_std(gain=0.02), "LayerNorm's gains get random values. They are constants (1), so their standard deviation is 0.", 1),
+            Mistake(
+                "not-scaled",
+                make_std(residual=lambda L: 1.0),
+                "c_proj gets 0.02 like the others. It writes to the stream, so divide by the square root of 2 * n_layer.",
+                3,
+            ),
+            Mistake(
+                "once-a-block",
+                make_std(residual=lambda L: math.sqrt(L)),
+                "you divide by the square root of n_layer. Each block writes twice: 2 * n_layer.",
+                3,
+            ),
+            Mistake(
+                "no-root",
+                make_std(residual=lambda L: 2 * L),
+                "you divide by 2 * n_layer. Variances add up, so it is the root that counts.",
+                3,
+            ),
+            Mistake(
+                "gains-random",
+                make_std(gain=0.02),
+                "LayerNorm's gains get random values. They are constants (1), so their standard deviation is 0.",
+                1,
+            ),
             Mistake("biases-random", make_std(bias=1), "biases get random values. They start at 0.", 1),
-            Mistake("attn-only", make_std(which="attn.c_proj"), "only attention's c_proj is scaled. The MLP's writes to the stream too.", 2),
-            Mistake("all-c", make_std(which=".c_"), "all linear layers are scaled. Only the two that write to the stream are, both called c_proj.", 2),
-            Mistake("ln-f-forgotten", make_std(final="h."[:0] + ".ln_", gain=0.0), "ln_f is taken for a matrix. It is a LayerNorm too.", 1),
+            Mistake(
+                "attn-only",
+                make_std(which="attn.c_proj"),
+                "only attention's c_proj is scaled. The MLP's writes to the stream too.",
+                2,
+            ),
+            Mistake(
+                "all-c",
+                make_std(which=".c_"),
+                "all linear layers are scaled. Only the two that write to the stream are, both called c_proj.",
+                2,
+            ),
+            Mistake(
+                "ln-f-forgotten",
+                make_std(final="h."[:0] + ".ln_", gain=0.0),
+                "ln_f is taken for a matrix. It is a LayerNorm too.",
+                1,
+            ),
         ],
         styles=[std_by_parts, std_by_table, std_by_tensor],
     ),
@@ -586,19 +740,85 @@ EXERCISES = [
         run=run_model,
         arguments=("T", "cache length", "last_only"),
         mistakes=[
-            Mistake("K01", stack(start=lambda self, cache: 0), "with a cache your positions start at 0 again. The new tokens stand after those in it: start at cache.length.", 1),
-            Mistake("E01", stack(positions=lambda self, tokens, start: torch.arange(start, start + tokens.shape[1]).add(1) % self.config.n_positions), "your positions start at 1. The first one is 0.", 1),
-            Mistake("E04", stack(embed=lambda self, tokens, start: self.wte(tokens)), "the positions are missing. Use embed, which adds wpe.", 1),
-            Mistake("N14", stack(final=lambda self, x: x), "ln_f is missing. Normalize the stream before it goes to the head.", 3),
-            Mistake("K07", stack(layer_cache=lambda self, cache, i: None if cache is None else cache[0]), "all blocks share the cache of layer 0. Block i gets cache[i].", 2),
-            Mistake("whole-cache", stack(layer_cache=lambda self, cache, i: cache), "each block gets the whole cache. It wants its own part, cache[i].", 2),
-            Mistake("no-cache", stack(layer_cache=lambda self, cache, i: None), "the blocks get no cache.", 2),
-            Mistake("N13", stack(blocks=lambda self: [self.h[0]] * len(self.h)), "you use the first block again and again. Go through self.h.", 2),
-            Mistake("skips-last", stack(blocks=lambda self: list(self.h)[:-1]), "the last block is not used.", 2),
-            Mistake("backwards", stack(blocks=lambda self: list(self.h)[::-1], layer_cache=lambda self, cache, i: None if cache is None else cache[len(self.h) - 1 - i]), "you go through the blocks from the top. The first in self.h comes first.", 2),
-            Mistake("H01", stack(head=random_head), "your head is a matrix of its own. The logits reuse wte: unembed(x, self.wte.weight).", 3),
-            Mistake("last-ignored", stack(choose=lambda self, x, last_only: x), "last_only is not used. With it, only the last position is unembedded, and the result has shape (B, 1, V).", 3),
-            Mistake("first-row", stack(choose=lambda self, x, last_only: x[:, :1] if last_only else x), "with last_only you keep the first position. It is the last one that predicts the next token.", 3),
+            Mistake(
+                "K01",
+                stack(start=lambda self, cache: 0),
+                "with a cache your positions start at 0 again. The new tokens stand after those in it: start at cache.length.",
+                1,
+            ),
+            Mistake(
+                "E01",
+                stack(
+                    positions=lambda self, tokens, start: (
+                        torch.arange(start, start + tokens.shape[1]).add(1) % self.config.n_positions
+                    )
+                ),
+                "your positions start at 1. The first one is 0.",
+                1,
+            ),
+            Mistake(
+                "E04",
+                stack(embed=lambda self, tokens, start: self.wte(tokens)),
+                "the positions are missing. Use embed, which adds wpe.",
+                1,
+            ),
+            Mistake(
+                "N14",
+                stack(final=lambda self, x: x),
+                "ln_f is missing. Normalize the stream before it goes to the head.",
+                3,
+            ),
+            Mistake(
+                "K07",
+                stack(layer_cache=lambda self, cache, i: None if cache is None else cache[0]),
+                "all blocks share the cache of layer 0. Block i gets cache[i].",
+                2,
+            ),
+            Mistake(
+                "whole-cache",
+                stack(layer_cache=lambda self, cache, i: cache),
+                "each block gets the whole cache. It wants its own part, cache[i].",
+                2,
+            ),
+            Mistake(
+                "no-cache", stack(layer_cache=lambda self, cache, i: None), "the blocks get no cache.", 2
+            ),
+            Mistake(
+                "N13",
+                stack(blocks=lambda self: [self.h[0]] * len(self.h)),
+                "you use the first block again and again. Go through self.h.",
+                2,
+            ),
+            Mistake(
+                "skips-last", stack(blocks=lambda self: list(self.h)[:-1]), "the last block is not used.", 2
+            ),
+            Mistake(
+                "backwards",
+                stack(
+                    blocks=lambda self: list(self.h)[::-1],
+                    layer_cache=lambda self, cache, i: None if cache is None else cache[len(self.h) - 1 - i],
+                ),
+                "you go through the blocks from the top. The first in self.h comes first.",
+                2,
+            ),
+            Mistake(
+                "H01",
+                stack(head=random_head),
+                "your head is a matrix of its own. The logits reuse wte: unembed(x, self.wte.weight).",
+                3,
+            ),
+            Mistake(
+                "last-ignored",
+                stack(choose=lambda self, x, last_only: x),
+                "last_only is not used. With it, only the last position is unembedded, and the result has shape (B, 1, V).",
+                3,
+            ),
+            Mistake(
+                "first-row",
+                stack(choose=lambda self, x, last_only: x[:, :1] if last_only else x),
+                "with last_only you keep the first position. It is the last one that predicts the next token.",
+                3,
+            ),
         ],
         styles=[stack(), stack(forward=forward_flat), stack(forward=forward_einsum)],
     ),
@@ -615,13 +835,45 @@ EXERCISES = [
         ),
         cases=rename_cases,
         mistakes=[
-            Mistake("H03", make_rename(transposed=()), "the weights are not transposed. Conv1D stores (in, out), nn.Linear wants (out, in).", 3),
-            Mistake("H03-square", make_rename(square=False), "the square attn.c_proj.weight is not transposed. Its shape fits either way, and that is the trap.", 3),
-            Mistake("transposes-all", make_rename(all_2d=True), "you transpose wte and wpe too. Only the linear layers, c_attn, c_proj and c_fc, are stored the other way.", 3),
-            Mistake("H04-prefix", make_rename(prefix=False), "the prefix `transformer.` is still in the names.", 1),
-            Mistake("masks-kept", make_rename(masks="keep"), "the masks come through. Return None for .attn.bias and .attn.masked_bias.", 2),
-            Mistake("masked-bias", make_rename(masks="only-bias"), "masked_bias comes through. It belongs to the mask too.", 2),
-            Mistake("drops-c-attn", make_rename(masks="too-many"), "you drop c_attn.bias as well, which is a parameter. Its name ends in attn.bias too: look for .attn.bias, with the dot.", 2),
+            Mistake(
+                "H03",
+                make_rename(transposed=()),
+                "the weights are not transposed. Conv1D stores (in, out), nn.Linear wants (out, in).",
+                3,
+            ),
+            Mistake(
+                "H03-square",
+                make_rename(square=False),
+                "the square attn.c_proj.weight is not transposed. Its shape fits either way, and that is the trap.",
+                3,
+            ),
+            Mistake(
+                "transposes-all",
+                make_rename(all_2d=True),
+                "you transpose wte and wpe too. Only the linear layers, c_attn, c_proj and c_fc, are stored the other way.",
+                3,
+            ),
+            Mistake(
+                "H04-prefix", make_rename(prefix=False), "the prefix `transformer.` is still in the names.", 1
+            ),
+            Mistake(
+                "masks-kept",
+                make_rename(masks="keep"),
+                "the masks come through. Return None for .attn.bias and .attn.masked_bias.",
+                2,
+            ),
+            Mistake(
+                "masked-bias",
+                make_rename(masks="only-bias"),
+                "masked_bias comes through. It belongs to the mask too.",
+                2,
+            ),
+            Mistake(
+                "drops-c-attn",
+                make_rename(masks="too-many"),
+                "you drop c_attn.bias as well, which is a parameter. Its name ends in attn.bias too: look for .attn.bias, with the dot.",
+                2,
+            ),
             Mistake("mlp-not", make_rename(transposed=("c_attn", "c_proj")), "c_fc is not transposed.", 3),
         ],
         styles=[rename_by_split, rename_by_replace, rename_by_regex],

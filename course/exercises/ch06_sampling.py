@@ -32,7 +32,14 @@ TIES = torch.tensor([[3.0, 1.0, 2.0, 2.0], [0.0, 5.0, 5.0, 5.0]])
 def temperature_cases():
     """Half, double, one, zero, and zero with a tie."""
     logits = torch.tensor([[2.0, 1.0, 0.0], [-1.0, 0.5, 3.0]])
-    return [(logits, 0.5), (logits, 2.0), (draw(3, 7), 1.0), (draw(2, 5, seed=1), 0.7), (logits, 0), (TIES, 0.0)]
+    return [
+        (logits, 0.5),
+        (logits, 2.0),
+        (draw(3, 7), 1.0),
+        (draw(2, 5, seed=1), 0.7),
+        (logits, 0),
+        (TIES, 0.0),
+    ]
 
 
 def first_largest(logits):
@@ -88,7 +95,15 @@ def temperature_by_where(logits, t):
 
 def k_cases():
     """A tie at the k-th place, k = 1, all, more than all, random ones."""
-    return [(TIES, 2), (TIES, 1), (draw(2, 6), 3), (TIES, 4), (TIES, 99), (draw(3, 8, seed=1), 5), (torch.zeros(1, 5), 3)]
+    return [
+        (TIES, 2),
+        (TIES, 1),
+        (draw(2, 6), 3),
+        (TIES, 4),
+        (TIES, 99),
+        (draw(3, 8, seed=1), 5),
+        (torch.zeros(1, 5), 3),
+    ]
 
 
 def ranks(logits):
@@ -139,7 +154,11 @@ def k_last_ties(logits, k):
 
 def k_too_large_fails(logits, k):
     kept = logits.topk(k).indices
-    return torch.full_like(logits, -INF).scatter(-1, kept, logits.gather(-1, kept)) if k <= logits.shape[-1] else None
+    return (
+        torch.full_like(logits, -INF).scatter(-1, kept, logits.gather(-1, kept))
+        if k <= logits.shape[-1]
+        else None
+    )
 
 
 def k_by_ranks(logits, k):
@@ -170,7 +189,14 @@ def p_cases():
     """The text's example unsorted, a p below the largest, an exact half, everything, random ones."""
     small = torch.tensor([[0.1, 0.4, 0.2, 0.3], [0.7, 0.1, 0.15, 0.05]]).log()
     exact = torch.tensor([[0.25, 0.5, 0.25]]).log()
-    return [(small, 0.8), (small, 0.01), (exact, 0.5), (small, 1.0), (2 * draw(3, 9), 0.6), (draw(2, 30, seed=1) + 5, 0.85)]
+    return [
+        (small, 0.8),
+        (small, 0.01),
+        (exact, 0.5),
+        (small, 1.0),
+        (2 * draw(3, 9), 0.6),
+        (draw(2, 30, seed=1) + 5, 0.85),
+    ]
 
 
 def sorted_sums(logits):
@@ -365,7 +391,12 @@ class FakeModel(nn.Module):
     def __init__(self, n_positions=6, vocab_size=11):
         super().__init__()
         self.config = SimpleNamespace(
-            n_positions=n_positions, vocab_size=vocab_size, n_layer=1, n_head=1, n_embd=2, layer_norm_epsilon=1e-5
+            n_positions=n_positions,
+            vocab_size=vocab_size,
+            n_layer=1,
+            n_head=1,
+            n_embd=2,
+            layer_norm_epsilon=1e-5,
         )
         self.wte = nn.Embedding(vocab_size, 2)
         self.calls = []
@@ -379,7 +410,9 @@ class FakeModel(nn.Module):
             k, _ = cache[0].append(keys, keys)
             seen = k[:, 0, :, 0].round().long()
         if seen.shape[1] > self.config.n_positions:
-            raise ValueError(f"got {seen.shape[1]} tokens, but this model reads at most {self.config.n_positions}")
+            raise ValueError(
+                f"got {seen.shape[1]} tokens, but this model reads at most {self.config.n_positions}"
+            )
         weights = torch.arange(1, seen.shape[1] + 1)
         state = (seen * weights).cumsum(1) + 3 * weights
         logits = torch.zeros(B, seen.shape[1], self.config.vocab_size)
@@ -439,11 +472,22 @@ def run_generate(answer, rows, n, options):
         yielded.append(list(new.tolist()) if isinstance(new, torch.Tensor) else new)
         if len(yielded) > n + 3:
             break
-    return {"tokens": yielded, "read in each step": model.calls, "prompt unchanged": torch.equal(before, tokens)}
+    return {
+        "tokens": yielded,
+        "read in each step": model.calls,
+        "prompt unchanged": torch.equal(before, tokens),
+    }
 
 
 def make_generate(
-    window="last", append=True, stop="right", cached="right", draw="sampler", count=0, ends=True, note_first=False
+    window="last",
+    append=True,
+    stop="right",
+    cached="right",
+    draw="sampler",
+    count=0,
+    ends=True,
+    note_first=False,
 ):
     """Return a generate with the asked-for slips in it."""
 
@@ -454,7 +498,9 @@ def make_generate(
         choose = sampler if sampler is not None and draw == "sampler" else (lambda logits: logits.argmax(-1))
         cache = None
         if use_cache and cached != "never":
-            cache = KVCache(model.config, len(tokens), max_length=min(tokens.shape[1] + max_new_tokens, limit))
+            cache = KVCache(
+                model.config, len(tokens), max_length=min(tokens.shape[1] + max_new_tokens, limit)
+            )
         text, ended = tokens, torch.zeros(len(tokens), dtype=torch.bool)
         for _ in range(max_new_tokens + count):
             if cache is None or text.shape[1] > limit:
@@ -544,16 +590,66 @@ EXERCISES = [
         ),
         cases=temperature_cases,
         mistakes=[
-            Mistake("S01", make_temperature(scale=lambda x, t: x * t), "you multiply by the temperature, so hot is cold. Divide.", 1),
-            Mistake("S01-after", make_temperature(scale=lambda x, t: x.softmax(-1) / t), "you take the softmax first. Temperature works on the logits; the softmax comes later.", 1),
-            Mistake("softmaxed", make_temperature(scale=lambda x, t: (x / t).softmax(-1)), "you return probabilities. Return logits: top-k and top-p come before the softmax.", 1),
-            Mistake("S02", make_temperature(zero="no"), "at t = 0 you divide by zero. It stands for greedy: keep the largest logit and set the others to -inf.", 2),
-            Mistake("S02-tiny", make_temperature(zero="tiny"), "you replace 0 by a tiny number. Ties stay tied then, and logits grow to 10 to the 8. Keep the largest logit, set the others to -inf.", 2),
-            Mistake("zero-ignored", make_temperature(zero="same"), "at t = 0 you return the logits as they are. It stands for greedy.", 2),
-            Mistake("ties", make_temperature(zero="ties"), "at t = 0 you keep all tokens that tie for the largest. Keep the first one only.", 2),
-            Mistake("id", make_temperature(zero="id"), "at t = 0 you return the token. Return logits: the largest one, the others -inf.", 3),
-            Mistake("one-row", make_temperature(zero="one row"), "at t = 0 you look for the largest logit of the whole batch. Each row has its own.", 3),
-            Mistake("zeros", make_temperature(zero="zeros"), "at t = 0 you set the others to 0. A logit of 0 is not impossible; -inf is.", 3),
+            Mistake(
+                "S01",
+                make_temperature(scale=lambda x, t: x * t),
+                "you multiply by the temperature, so hot is cold. Divide.",
+                1,
+            ),
+            Mistake(
+                "S01-after",
+                make_temperature(scale=lambda x, t: x.softmax(-1) / t),
+                "you take the softmax first. Temperature works on the logits; the softmax comes later.",
+                1,
+            ),
+            Mistake(
+                "softmaxed",
+                make_temperature(scale=lambda x, t: (x / t).softmax(-1)),
+                "you return probabilities. Return logits: top-k and top-p come before the softmax.",
+                1,
+            ),
+            Mistake(
+                "S02",
+                make_temperature(zero="no"),
+                "at t = 0 you divide by zero. It stands for greedy: keep the largest logit and set the others to -inf.",
+                2,
+            ),
+            Mistake(
+                "S02-tiny",
+                make_temperature(zero="tiny"),
+                "you replace 0 by a tiny number. Ties stay tied then, and logits grow to 10 to the 8. Keep the largest logit, set the others to -inf.",
+                2,
+            ),
+            Mistake(
+                "zero-ignored",
+                make_temperature(zero="same"),
+                "at t = 0 you return the logits as they are. It stands for greedy.",
+                2,
+            ),
+            Mistake(
+                "ties",
+                make_temperature(zero="ties"),
+                "at t = 0 you keep all tokens that tie for the largest. Keep the first one only.",
+                2,
+            ),
+            Mistake(
+                "id",
+                make_temperature(zero="id"),
+                "at t = 0 you return the token. Return logits: the largest one, the others -inf.",
+                3,
+            ),
+            Mistake(
+                "one-row",
+                make_temperature(zero="one row"),
+                "at t = 0 you look for the largest logit of the whole batch. Each row has its own.",
+                3,
+            ),
+            Mistake(
+                "zeros",
+                make_temperature(zero="zeros"),
+                "at t = 0 you set the others to 0. A logit of 0 is not impossible; -inf is.",
+                3,
+            ),
         ],
         styles=[temperature_by_scatter, temperature_by_rows, temperature_by_where],
     ),
@@ -570,15 +666,49 @@ EXERCISES = [
         ),
         cases=k_cases,
         mistakes=[
-            Mistake("S04", k_threshold, "you keep every token that ties with the k-th, so more than k stay. Keep exactly k.", 1),
-            Mistake("S04-drops", k_drops_kth, "the k-th token is gone too: your comparison should let it stay. (And ties need a rule: keep exactly k.)", 1),
-            Mistake("smallest", k_smallest, "you keep the k smallest. The largest logits are the likeliest.", 2),
-            Mistake("zeros", k_to_zero, "you set the others to 0. A logit of 0 is not impossible; use -inf.", 3),
-            Mistake("one-row", k_one_row, "you use the first row's tokens for all rows. Each row has its own k.", 2),
-            Mistake("sorted", k_sorted, "your logits come back sorted, so they belong to the wrong tokens. Put them back to their ids.", 3),
-            Mistake("shortened", k_shortened, "you return k numbers. Return all V, with -inf for those that are gone.", 3),
+            Mistake(
+                "S04",
+                k_threshold,
+                "you keep every token that ties with the k-th, so more than k stay. Keep exactly k.",
+                1,
+            ),
+            Mistake(
+                "S04-drops",
+                k_drops_kth,
+                "the k-th token is gone too: your comparison should let it stay. (And ties need a rule: keep exactly k.)",
+                1,
+            ),
+            Mistake(
+                "smallest", k_smallest, "you keep the k smallest. The largest logits are the likeliest.", 2
+            ),
+            Mistake(
+                "zeros", k_to_zero, "you set the others to 0. A logit of 0 is not impossible; use -inf.", 3
+            ),
+            Mistake(
+                "one-row",
+                k_one_row,
+                "you use the first row's tokens for all rows. Each row has its own k.",
+                2,
+            ),
+            Mistake(
+                "sorted",
+                k_sorted,
+                "your logits come back sorted, so they belong to the wrong tokens. Put them back to their ids.",
+                3,
+            ),
+            Mistake(
+                "shortened",
+                k_shortened,
+                "you return k numbers. Return all V, with -inf for those that are gone.",
+                3,
+            ),
             Mistake("one-more", k_one_more, "you keep k + 1 tokens.", 1),
-            Mistake("last-ties", k_last_ties, "of equal logits you keep those with the larger ids. Keep the smaller ones.", 2),
+            Mistake(
+                "last-ties",
+                k_last_ties,
+                "of equal logits you keep those with the larger ids. Keep the smaller ones.",
+                2,
+            ),
             Mistake("too-large", k_too_large_fails, "k larger than V should keep all tokens.", 3),
         ],
         styles=[k_by_ranks, k_by_python, k_by_rounds],
@@ -596,15 +726,60 @@ EXERCISES = [
         ),
         cases=p_cases,
         mistakes=[
-            Mistake("S06", make_p(lambda p, sums, limit: sums <= limit), "the token that crosses p is gone, and with it, at times, all tokens. It stays: look at the sum before the token.", 2),
-            Mistake("S06-but-one", make_p(p_drops_but_one), "you keep at least one, but the token that crosses p is still dropped. Look at the sum before the token.", 2),
-            Mistake("one-too-many", make_p(lambda p, sums, limit: sums - p <= limit), "where p is reached exactly you keep one more. Once the likelier ones have p, it is enough.", 2),
-            Mistake("S07", p_not_undone, "the mask is in sorted order, but the logits are not, so the wrong tokens go. Undo the sorting.", 3),
-            Mistake("sorted", p_returns_sorted, "your logits come back sorted, so they belong to the wrong tokens. Scatter them back.", 3),
-            Mistake("ascending", p_ascending, "you sort from the least likely and keep the tail. Sort descending.", 1),
-            Mistake("min-p", p_threshold, "you compare each probability with the largest one. That is another method (min-p). Here the sum counts.", 1),
-            Mistake("probabilities", p_probabilities, "you return probabilities. Return logits, with -inf for those that are gone.", 3),
-            Mistake("sum-of-logits", p_over_logits, "you add up logits. Take the softmax first: p is a probability.", 1),
+            Mistake(
+                "S06",
+                make_p(lambda p, sums, limit: sums <= limit),
+                "the token that crosses p is gone, and with it, at times, all tokens. It stays: look at the sum before the token.",
+                2,
+            ),
+            Mistake(
+                "S06-but-one",
+                make_p(p_drops_but_one),
+                "you keep at least one, but the token that crosses p is still dropped. Look at the sum before the token.",
+                2,
+            ),
+            Mistake(
+                "one-too-many",
+                make_p(lambda p, sums, limit: sums - p <= limit),
+                "where p is reached exactly you keep one more. Once the likelier ones have p, it is enough.",
+                2,
+            ),
+            Mistake(
+                "S07",
+                p_not_undone,
+                "the mask is in sorted order, but the logits are not, so the wrong tokens go. Undo the sorting.",
+                3,
+            ),
+            Mistake(
+                "sorted",
+                p_returns_sorted,
+                "your logits come back sorted, so they belong to the wrong tokens. Scatter them back.",
+                3,
+            ),
+            Mistake(
+                "ascending",
+                p_ascending,
+                "you sort from the least likely and keep the tail. Sort descending.",
+                1,
+            ),
+            Mistake(
+                "min-p",
+                p_threshold,
+                "you compare each probability with the largest one. That is another method (min-p). Here the sum counts.",
+                1,
+            ),
+            Mistake(
+                "probabilities",
+                p_probabilities,
+                "you return probabilities. Return logits, with -inf for those that are gone.",
+                3,
+            ),
+            Mistake(
+                "sum-of-logits",
+                p_over_logits,
+                "you add up logits. Take the softmax first: p is a probability.",
+                1,
+            ),
             Mistake("one-row", p_one_row, "you use the first row's nucleus for all rows.", 2),
         ],
         styles=[p_by_python, p_by_shift, p_by_pairs],
@@ -624,16 +799,45 @@ EXERCISES = [
         run=run_sampler,
         arguments=("logits", "settings"),
         mistakes=[
-            Mistake("order-p-k", sampler_of(apply_t, apply_p, apply_k), "top-p comes before top-k. The order is temperature, top-k, top-p: p of what top-k has left.", 2),
-            Mistake("order-t-last", sampler_of(apply_k, apply_p, apply_t), "the temperature comes last. It comes first, so that top-p sees the distribution that is drawn from.", 2),
+            Mistake(
+                "order-p-k",
+                sampler_of(apply_t, apply_p, apply_k),
+                "top-p comes before top-k. The order is temperature, top-k, top-p: p of what top-k has left.",
+                2,
+            ),
+            Mistake(
+                "order-t-last",
+                sampler_of(apply_k, apply_p, apply_t),
+                "the temperature comes last. It comes first, so that top-p sees the distribution that is drawn from.",
+                2,
+            ),
             Mistake("no-temperature", sampler_of(apply_k, apply_p), "the temperature is not used.", 1),
             Mistake("no-top-k", sampler_of(apply_t, apply_p), "top_k is not used.", 1),
             Mistake("no-top-p", sampler_of(apply_t, apply_k), "top_p is not used.", 1),
-            Mistake("logits", sampler_of(apply_t, apply_k, apply_p, last=lambda x: x), "you return logits. A distribution is probabilities: softmax at the end.", 3),
-            Mistake("either", type("Sampler", (Settings,), {"distribution": either_k_or_p}), "top-p is left out when there is a top-k. Both may be asked for.", 1),
-            Mistake("log", sampler_of(apply_t, apply_k, apply_p, last=lambda x: x.log_softmax(-1)), "you return logarithms of probabilities. Use softmax.", 3),
+            Mistake(
+                "logits",
+                sampler_of(apply_t, apply_k, apply_p, last=lambda x: x),
+                "you return logits. A distribution is probabilities: softmax at the end.",
+                3,
+            ),
+            Mistake(
+                "either",
+                type("Sampler", (Settings,), {"distribution": either_k_or_p}),
+                "top-p is left out when there is a top-k. Both may be asked for.",
+                1,
+            ),
+            Mistake(
+                "log",
+                sampler_of(apply_t, apply_k, apply_p, last=lambda x: x.log_softmax(-1)),
+                "you return logarithms of probabilities. Use softmax.",
+                3,
+            ),
         ],
-        styles=[sampler_of(apply_t, k_by_truth, p_by_truth), type("Sampler", (Settings,), {"distribution": distribution_flat}), sampler_of(lambda self, x: temperature_by_rows(x, self.temperature), apply_k, apply_p)],
+        styles=[
+            sampler_of(apply_t, k_by_truth, p_by_truth),
+            type("Sampler", (Settings,), {"distribution": distribution_flat}),
+            sampler_of(lambda self, x: temperature_by_rows(x, self.temperature), apply_k, apply_p),
+        ],
         tolerance=1e-4,
     ),
     Exercise(
@@ -651,17 +855,67 @@ EXERCISES = [
         run=run_generate,
         arguments=("tokens", "max_new_tokens", "options"),
         mistakes=[
-            Mistake("E06-first", make_generate(window="first"), "past n_positions you read the first tokens, so the same token is predicted for ever. Read the last ones: text[:, -limit:].", 2),
-            Mistake("E06", make_generate(window="all"), "past n_positions you read the whole text, which is more than the model can. Read the last n_positions tokens.", 2),
-            Mistake("not-appended", make_generate(append=False), "the new tokens are not appended, so every step predicts the same one.", 1),
-            Mistake("K04", make_generate(cached="whole"), "with a cache you read the whole text again in every step. What is in the cache has been read: text[:, cache.length:] is new.", 2),
-            Mistake("prefill-last", make_generate(cached="one"), "with a cache you read only the last token, also in the first step. Then the rest of the prompt is never read.", 2),
-            Mistake("cache-unused", make_generate(cached="never"), "the tokens are right, but the cache is not used: the whole text is read in every step.", 2),
-            Mistake("sampler-unused", make_generate(draw="greedy"), "the sampler is not used. Call it with logits of shape (B, V).", 1),
-            Mistake("wrong-axis", make_generate(draw="axis"), "you look for the largest logit over the batch. Hand logits[:, -1], (B, V), to the sampler.", 1),
+            Mistake(
+                "E06-first",
+                make_generate(window="first"),
+                "past n_positions you read the first tokens, so the same token is predicted for ever. Read the last ones: text[:, -limit:].",
+                2,
+            ),
+            Mistake(
+                "E06",
+                make_generate(window="all"),
+                "past n_positions you read the whole text, which is more than the model can. Read the last n_positions tokens.",
+                2,
+            ),
+            Mistake(
+                "not-appended",
+                make_generate(append=False),
+                "the new tokens are not appended, so every step predicts the same one.",
+                1,
+            ),
+            Mistake(
+                "K04",
+                make_generate(cached="whole"),
+                "with a cache you read the whole text again in every step. What is in the cache has been read: text[:, cache.length:] is new.",
+                2,
+            ),
+            Mistake(
+                "prefill-last",
+                make_generate(cached="one"),
+                "with a cache you read only the last token, also in the first step. Then the rest of the prompt is never read.",
+                2,
+            ),
+            Mistake(
+                "cache-unused",
+                make_generate(cached="never"),
+                "the tokens are right, but the cache is not used: the whole text is read in every step.",
+                2,
+            ),
+            Mistake(
+                "sampler-unused",
+                make_generate(draw="greedy"),
+                "the sampler is not used. Call it with logits of shape (B, V).",
+                1,
+            ),
+            Mistake(
+                "wrong-axis",
+                make_generate(draw="axis"),
+                "you look for the largest logit over the batch. Hand logits[:, -1], (B, V), to the sampler.",
+                1,
+            ),
             Mistake("stop-ignored", make_generate(stop="ignored"), "stop_token is not looked at.", 3),
-            Mistake("stop-any", make_generate(stop="any"), "you stop when the first text has ended. Go on until all have.", 3),
-            Mistake("goes-on", make_generate(stop="no fill"), "a text that has ended goes on with other tokens. It should go on with stop_token.", 3),
+            Mistake(
+                "stop-any",
+                make_generate(stop="any"),
+                "you stop when the first text has ended. Go on until all have.",
+                3,
+            ),
+            Mistake(
+                "goes-on",
+                make_generate(stop="no fill"),
+                "a text that has ended goes on with other tokens. It should go on with stop_token.",
+                3,
+            ),
             Mistake("one-more", make_generate(count=1), "you yield one token too many.", 1),
             Mistake("one-less", make_generate(count=-1), "you yield one token too few.", 1),
             Mistake("never-ends", make_generate(ends=False), "you go on after all texts have ended.", 3),
