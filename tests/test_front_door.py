@@ -7,7 +7,8 @@ import tomllib
 
 import pytest
 
-from course.source import ROOT
+from course.exercise import exercises
+from course.source import ROOT, chapters
 
 CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -86,3 +87,21 @@ def test_the_wheel_works_outside_the_clone(wheel, tmp_path):
 def test_the_wheel_holds_the_library_and_nothing_else(wheel):
     folders = {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")}
     assert folders == {"gpt2lib"}
+
+
+def test_the_readme_says_what_is_true():
+    text = (ROOT / "README.md").read_text("utf-8")
+    known = list(exercises().values())
+    wrong, right = sum(len(e.mistakes) for e in known), sum(len(e.styles) + 1 for e in known)
+    assert f"{wrong} known wrong answers" in text and f"{right} right ones" in text
+    rows = re.findall(r"\| \[(\d\d)_\w+\]\((notebooks/\d\d_\w+\.ipynb)\) .*\| (\d+) \|$", text, re.M)
+    assert [row[0] for row in rows] == [path.name[:2] for path in chapters()]
+    for chapter, path, count in rows:
+        assert (ROOT / path).exists()
+        assert int(count) == sum(e.number.split(".")[0] == str(int(chapter)) for e in known)
+    code = re.search(r"```python\n(.*?)```", text, re.S)[1]
+    shown = re.search(r"```text\n(.*?)```", text, re.S)[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == shown.strip()
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / link).exists(), link
