@@ -298,7 +298,11 @@ def first_difference(got: Any, want: Any, tolerance: float) -> str | None:
     if close.all():
         return None
     index = (~close).nonzero()[0].tolist()
-    return f"first at {index}: expected {brief(want[tuple(index)])}, got {brief(got[tuple(index)])}"
+    pair = [value[tuple(index)] for value in (want, got)]
+    texts = [brief(value) for value in pair]
+    if texts[0] == texts[1]:  # they differ in later digits
+        texts = [f"{value.item():.8g}" for value in pair]
+    return f"first at {index}: expected {texts[0]}, got {texts[1]}"
 
 
 def brief(value: Any, most: int = 300) -> str:
