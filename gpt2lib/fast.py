@@ -1,0 +1,244 @@
+"""The same GPT-2, made quick: products that suit the processor. Built in chapter 10."""
+
+import copy
+import warnings
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gpt2lib.embeddings import embed
+from gpt2lib.model import GPT2, check_tokens
+
+
+def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return whole numbers from -127 to 127, and what one unit is worth in each row.
+
+    weight (N, K) -> int8 (N, K), float32 (N,). numbers * scale[:, None] is off by half a scale at most.
+    A row of zeros has the scale 1. Source: Dettmers et al. 2022, section 2.1 ("absmax").
+    """
+    scale = weight.float().abs().amax(dim=1) / 127
+    scale = torch.where(scale > 0, scale, 1.0)
+    return (weight / scale[:, None]).round().to(torch.int8), scale
+
+
+def has_outlier_columns(weight: torch.Tensor, factor: float = 4.0) -> bool:
+    """Tell whether some column of weight (N, K) has an entry `factor` times as large as is usual.
+
+    The scale of a row must reach its largest entry, so a few large columns leave only a few whole
+    numbers for all the others. Source: Dettmers et al. 2022, section 3.
+    """
+    largest = weight.abs().amax(dim=0)
+    return bool(largest.max() > factor * largest.median())
+
+
+def split_rows(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return whole numbers from -127 to 127 in two places, and the unit of each row.
+
+    x (M, K) -> coarse (M, K), fine (M, K), unit (M, 1), all floats, and x is close to
+    unit * (coarse + fine / 254): it is off by 1/508 of a unit at most.
+    """
+    unit = (x.abs().amax(dim=-1, keepdim=True) / 127).clamp(min=1e-30)
+    x = x / unit
+    coarse = x.round()
+    return coarse, ((x - coarse) * 254).round(), unit
+
+
+Product = Callable[[torch.Tensor], torch.Tensor]  # x (M, K) -> x @ weight.T + bias (M, N)
+Maker = Callable[[torch.Tensor, torch.Tensor], Product]  # weight (N, K), bias (N,) -> a product
+
+
+def first_that_works(makers: tuple[Maker, ...], weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Return the product of the first maker whose operators this torch and this processor have.
+
+    The last maker must use public operators only.
+    """
+    for make in makers[:-1]:
+        try:
+            product = make(weight, bias)
+            product(weight.new_zeros(1, weight.shape[1]))
+            return product
+        except (AttributeError, NotImplementedError, RuntimeError):
+            continue
+    return makers[-1](weight, bias)
+
+
+def plain(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply as nn.Linear does."""
+    return lambda x: F.linear(x, weight, bias)
+
+
+def plain_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Keep float16 weights and make them float32 for each product."""
+    weight = weight.half()
+    return lambda x: F.linear(x, weight.float(), bias)
+
+
+def plain_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply in bfloat16 as nn.Linear does."""
+    weight, bias = weight.bfloat16(), bias.bfloat16()
+    return lambda x: F.linear(x.bfloat16(), weight, bias).float()
+
+
+def plain_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Keep int8 weights and make them float32 for each product."""
+    numbers, scale = quantize_rows(weight)
+    return lambda x: F.linear(x, numbers * scale[:, None], bias)
+
+
+def onednn(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply with oneDNN, in the dtype of the weight. A private operator of torch.
+
+    torch takes MKL for float32; on many rows oneDNN is up to twice as fast and no less precise.
+    """
+    multiply = torch.ops.mkldnn._linear_pointwise.default
+    return lambda x: multiply(x, weight, bias, "none", [], "")
+
+
+def onednn_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply in bfloat16, with the weight in the order that oneDNN reads fastest. Private operators."""
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16(), 1)
+    multiply = onednn(packed, bias.bfloat16())
+    return lambda x: multiply(x.bfloat16()).float()
+
+
+def fbgemm_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply float32 rows with float16 weights, as FBGEMM does. Private operators of torch."""
+    packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+    multiply = torch.ops.quantized.linear_dynamic_fp16.default
+    return lambda x: multiply(x, packed)
+
+
+def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply rows in two int8 parts with int8 weights, as FBGEMM does. Private operators of torch.
+
+    FBGEMM would round x to 8 bits; given both parts of it, with the unit 1, it has nothing to round.
+    """
+    numbers, scale = quantize_rows(weight)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch means to replace its quantized tensors one day
+        quantized = torch._make_per_channel_quantized_tensor(
+            numbers, scale.double(), torch.zeros(len(scale), dtype=torch.int64), 0
+        )
+        packed = torch.ops.quantized.linear_prepack(quantized, None)
+    multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        if len(x) > 64:  # smaller pieces stay in the processor's cache
+            return torch.cat([product(part) for part in x.split(64)])
+        coarse, fine, unit = split_rows(x)
+        high, low = multiply(torch.cat([coarse, fine]), 1.0, 128, packed).chunk(2)
+        return torch.addcmul(bias, torch.add(high, low, alpha=1 / 254), unit)
+
+    return product
+
+
+def float32_product(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply one row in parts, many with oneDNN.
+
+    A matrix-vector product runs on one core, but a batch of them on all: so the weight is seen as a
+    batch of parts.
+    """
+    weight = weight.contiguous()
+    N = len(weight)
+    parts = next(n for n in (*range(2 * torch.get_num_threads(), 65), 1) if N % n == 0)
+    blocks, offsets = weight.view(parts, N // parts, -1), bias.view(parts, -1, 1)
+    many = first_that_works((onednn, plain), weight, bias)
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        if len(x) > 1:
+            return many(x)
+        return torch.baddbmm(offsets, blocks, x.t().expand(parts, -1, 1)).view(1, N)
+
+    return product
+
+
+def bfloat16_product(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply in bfloat16: 2 bytes, 8 bits of precision, for the vectors too."""
+    return first_that_works((onednn_bfloat16, plain_bfloat16), weight, bias)
+
+
+def float16_product(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply float32 vectors with float16 weights: 2 bytes, 11 bits of precision."""
+    return first_that_works((fbgemm_float16, plain_float16), weight, bias)
+
+
+def int8_product(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply with int8 weights, or with float16 ones where large columns would spoil the others."""
+    if has_outlier_columns(weight):
+        return float16_product(weight, bias)
+    return first_that_works((fbgemm_int8, plain_int8), weight, bias)
+
+
+PRODUCTS: dict[str, Maker] = {
+    "float32": float32_product,
+    "float16": float16_product,
+    "bfloat16": bfloat16_product,
+    "int8": int8_product,
+}
+
+
+class FastLinear(nn.Module):
+    """Stand in for an nn.Linear: (..., K) -> (..., N) by a product that was prepared once."""
+
+    def __init__(self, product: Product):
+        super().__init__()
+        self.product = product
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the product with every vector of x: (..., K) -> (..., N)."""
+        return self.product(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+
+
+class FastGPT2(nn.Module):
+    """A GPT2 for inference whose matrix products are made for the processor; called like GPT2."""
+
+    def __init__(self, model: GPT2, weights: str):
+        """Prepare every matrix of model; embeddings and LayerNorms are shared with it."""
+        super().__init__()
+        make = PRODUCTS[weights]
+        self.config, self.wte, self.wpe, self.ln_f = model.config, model.wte, model.wpe, model.ln_f
+        with torch.device("meta"):  # blocks without numbers
+            self.h = GPT2(model.config).h
+        for name, module in model.h.named_modules():
+            parent, _, leaf = name.rpartition(".")
+            if isinstance(module, nn.Linear):
+                module = FastLinear(make(module.weight.detach(), module.bias.detach()))
+            if isinstance(module, (FastLinear, nn.LayerNorm)):
+                setattr(self.h.get_submodule(parent), leaf, module)
+        head = PRODUCTS["float16"] if weights == "int8" else make
+        wte = model.wte.weight.detach()
+        self.head = FastLinear(head(wte, wte.new_zeros(len(wte))))
+
+    @torch.no_grad()
+    def forward(self, tokens: torch.Tensor, cache=None, *, last_only: bool = False) -> torch.Tensor:
+        """Return the logits of the token that follows each token, as `GPT2.forward` does."""
+        start = 0 if cache is None else cache.length
+        check_tokens(tokens, self.config, start)
+        x = embed(tokens, self.wte.weight, self.wpe.weight, start)
+        for i, block in enumerate(self.h):
+            x = block(x, None if cache is None else cache[i])
+        return self.head(self.ln_f(x[:, -1:] if last_only else x))
+
+
+def fast(model: GPT2, weights: str = "float32") -> nn.Module:
+    """Return a model that is called like `model`, writes the same and is quicker; for inference only.
+
+    weights is what the matrices are stored as: float32 (exact to rounding), float16 (nearly), bfloat16
+    or int8. On a CPU the products are chosen for it; a matrix that int8 would spoil stays in float16.
+    Elsewhere the model is copied in this dtype and compiled. Later changes to `model` may or may not
+    show. Raises ValueError for other weights, for ones that are not float32, and for int8 beside a CPU.
+    """
+    if weights not in PRODUCTS:
+        raise ValueError(f"weights is {weights!r}; choose one of {', '.join(PRODUCTS)}")
+    wte = model.wte.weight
+    if wte.device.type == "cpu":
+        if wte.dtype != torch.float32:
+            raise ValueError(f"the model is {wte.dtype}, but fast starts from float32; load it as float32")
+        return FastGPT2(model, weights).eval()
+    if weights == "int8":
+        raise ValueError(f"int8 is made for CPUs and the model is on {wte.device}; choose bfloat16")
+    quick = copy.deepcopy(model).to(getattr(torch, weights))
+    quick.compile(dynamic=True)
+    return quick
