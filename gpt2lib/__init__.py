@@ -32,6 +32,7 @@ _MODULE_OF = {
     "count_pairs": "tokenizer",
     "decay_groups": "training",
     "embed": "embeddings",
+    "empty_model": "checkpoint",
     "fbgemm_float16": "fast",
     "fbgemm_int8": "fast",
     "first_that_works": "fast",

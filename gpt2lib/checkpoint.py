@@ -8,6 +8,7 @@ import huggingface_hub
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.overrides import TorchFunctionMode
 
 from gpt2lib.config import PRESETS, GPT2Config
 from gpt2lib.files import replacing
@@ -96,14 +97,28 @@ def _weight_files(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
+class _NoDrawing(TorchFunctionMode):
+    """Skip the drawing of initial values, which costs seconds, for a model that gets others anyway."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__module__", None) == "torch.nn.init" or function is torch.Tensor.normal_:
+            return (kwargs or {}).get("tensor", args[0] if args else None)
+        return function(*args, **(kwargs or {}))
+
+
+def empty_model(config: GPT2Config) -> GPT2:
+    """Return a GPT2 whose weights have shapes, but neither memory nor values yet."""
+    with torch.device("meta"), _NoDrawing():
+        return GPT2(config)
+
+
 def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Return a checkpoint's tensors under the names and in the shapes of `GPT2`.
 
     Raises ValueError, naming the tensors, if the files are damaged or do not hold exactly the
     weights of a GPT-2 of these sizes.
     """
-    with torch.device("meta"):
-        expected = {name: weight.shape for name, weight in GPT2(config).named_parameters()}
+    expected = {name: weight.shape for name, weight in empty_model(config).named_parameters()}
     weights = {}
     for path in _weight_files(directory):
         try:
@@ -111,7 +126,7 @@ def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dic
                 for stored in file.keys():
                     renamed = rename_weight(stored, file.get_tensor(stored))
                     if renamed is not None:
-                        weights[renamed[0]] = renamed[1].to(dtype).contiguous()
+                        weights[renamed[0]] = renamed[1].to(dtype)  # no copy of what has the dtype already
         except SafetensorError as error:
             raise ValueError(f"{path} is damaged ({error}); download or save it again") from error
     head = weights.pop("lm_head.weight", None)
@@ -186,8 +201,7 @@ def from_pretrained(
             )
     config = read_config(directory)
     weights = read_weights(directory, config, dtype)
-    with torch.device("meta"):
-        model = GPT2(config)
+    model = empty_model(config)
     model.load_state_dict(weights, assign=True)
     has_tokenizer = any((directory / name).is_file() for name in ("merges.txt", "tokenizer.json"))
     return model.to(device).eval(), Tokenizer.load(directory) if has_tokenizer else Tokenizer.gpt2()

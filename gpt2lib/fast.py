@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from gpt2lib.checkpoint import empty_model
 from gpt2lib.embeddings import embed
 from gpt2lib.model import GPT2, check_tokens
 
@@ -199,17 +200,15 @@ class FastGPT2(nn.Module):
         super().__init__()
         make = PRODUCTS[weights]
         self.config, self.wte, self.wpe, self.ln_f = model.config, model.wte, model.wpe, model.ln_f
-        with torch.device("meta"):  # blocks without numbers
-            self.h = GPT2(model.config).h
+        self.h = empty_model(model.config).h
         for name, module in model.h.named_modules():
             parent, _, leaf = name.rpartition(".")
             if isinstance(module, nn.Linear):
                 module = FastLinear(make(module.weight.detach(), module.bias.detach()))
             if isinstance(module, (FastLinear, nn.LayerNorm)):
                 setattr(self.h.get_submodule(parent), leaf, module)
-        head = PRODUCTS["float16"] if weights == "int8" else make
         wte = model.wte.weight.detach()
-        self.head = FastLinear(head(wte, wte.new_zeros(len(wte))))
+        self.head = FastLinear(make(wte, wte.new_zeros(len(wte))))
 
     @torch.no_grad()
     def forward(self, tokens: torch.Tensor, cache=None, *, last_only: bool = False) -> torch.Tensor:

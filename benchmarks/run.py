@@ -1,0 +1,473 @@
+"""Time gpt2lib beside its peers, in one run: `make bench`, or `python benchmarks/run.py --help`.
+
+Every program runs the same GPT-2 of the 124M shape with random weights, so nothing is downloaded. The
+programs take turns, round after round; what is reported is the median and, as the spread, the quartiles
+of the ratio to transformers in the same round. transformers always takes part, CTranslate2 and
+llama-cpp-python where they are installed (`pip install -e ".[bench]"`).
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tiktoken
+import torch
+import torch.nn.functional as F
+import transformers
+from matplotlib import pyplot as plt
+
+from gpt2lib.cache import KVCache
+from gpt2lib.checkpoint import from_pretrained, save_pretrained
+from gpt2lib.config import GPT2Config
+from gpt2lib.fast import fast
+from gpt2lib.model import GPT2
+from gpt2lib.tokenizer import Tokenizer
+from gpt2lib.training import decay_groups, next_token_loss
+
+warnings.simplefilter("ignore")
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+
+BASE = "transformers float32"  # what every ratio is to
+Start = Callable[[list[int], int], Callable[[], None]]  # (prompt, texts) reads it -> reads one more token
+
+
+# --- the programs
+
+
+def ours(model: torch.nn.Module) -> Start:
+    """Run a model of this library."""
+
+    def start(prompt: list[int], texts: int = 1):
+        cache = KVCache(model.config, texts)
+        new = torch.tensor([prompt] * texts)
+
+        @torch.inference_mode()
+        def step():
+            nonlocal new
+            new = model(new, cache, last_only=True)[:, -1].argmax(-1, keepdim=True)
+
+        step()
+        return step
+
+    return start
+
+
+def theirs(directory: Path, dtype: torch.dtype) -> Start:
+    """Run transformers with its cache, the way its own `generate` does, without that one's overhead."""
+    model = transformers.GPT2LMHeadModel.from_pretrained(directory, dtype=dtype).eval()
+
+    def start(prompt: list[int], texts: int = 1):
+        new, past = torch.tensor([prompt] * texts), transformers.DynamicCache()
+
+        @torch.inference_mode()
+        def step():
+            nonlocal new
+            logits = model(new, past_key_values=past, use_cache=True, logits_to_keep=1).logits
+            new = logits[:, -1].argmax(-1, keepdim=True)
+
+        step()
+        return step
+
+    return start
+
+
+def ctranslate2(directory: Path, folder: Path, weights: str) -> Callable[[list[int], int, int], None]:
+    """Run CTranslate2; it only has the whole: read a prompt and write so many tokens."""
+    import ctranslate2
+
+    converted = folder / f"ct2-{weights}"
+    ctranslate2.converters.TransformersConverter(str(directory)).convert(converted, quantization=weights)
+    generator = ctranslate2.Generator(
+        str(converted), compute_type=weights, intra_threads=torch.get_num_threads()
+    )
+    letters = json.loads((directory / "vocab.json").read_text("utf-8"))
+    token_of = {i: token for token, i in letters.items()}
+
+    def whole(prompt: list[int], texts: int, new: int):
+        generator.generate_batch(
+            [[token_of[i] for i in prompt]] * texts,
+            max_length=new,
+            min_length=new,
+            sampling_topk=1,
+            include_prompt_in_result=False,
+        )
+
+    return whole
+
+
+def gguf_file(model: GPT2, directory: Path, path: Path, weights: str) -> None:
+    """Write a model, whose tokenizer is in directory, for llama.cpp."""
+    import gguf
+
+    kinds = gguf.GGMLQuantizationType
+    kind = {"float32": kinds.F32, "bfloat16": kinds.BF16, "float16": kinds.F16, "q8_0": kinds.Q8_0}[weights]
+    writer, config = gguf.GGUFWriter(path, "gpt2"), model.config
+    writer.add_context_length(config.n_positions)
+    writer.add_embedding_length(config.n_embd)
+    writer.add_block_count(config.n_layer)
+    writer.add_feed_forward_length(4 * config.n_embd)
+    writer.add_head_count(config.n_head)
+    writer.add_layer_norm_eps(config.layer_norm_epsilon)
+    letters = json.loads((directory / "vocab.json").read_text("utf-8"))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(sorted(letters, key=letters.get))
+    writer.add_token_types([1] * len(letters))
+    writer.add_token_merges((directory / "merges.txt").read_text("utf-8").splitlines()[1:])
+    names = {
+        "wte": "token_embd",
+        "wpe": "position_embd",
+        "ln_f": "output_norm",
+        "ln_1": "attn_norm",
+        "attn.c_attn": "attn_qkv",
+        "attn.c_proj": "attn_output",
+        "ln_2": "ffn_norm",
+        "mlp.c_fc": "ffn_up",
+        "mlp.c_proj": "ffn_down",
+    }
+    for name, weight in model.named_parameters():
+        module, _, leaf = name.rpartition(".")
+        layer, inner = "", module
+        if module.startswith("h."):
+            _, number, inner = module.split(".", 2)
+            layer = f"blk.{number}."
+        array = weight.detach().contiguous().numpy()
+        small = array.ndim == 1 or inner == "wpe"  # llama.cpp wants these as float32
+        stored = array if small or kind == kinds.F32 else gguf.quants.quantize(array, kind)
+        writer.add_tensor(f"{layer}{names[inner]}.{leaf}", stored, raw_dtype=None if small else kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def llama_cpp(path: Path) -> Start:
+    """Run llama.cpp by way of llama-cpp-python."""
+    import llama_cpp
+
+    threads = torch.get_num_threads()
+    model = llama_cpp.Llama(str(path), n_ctx=1024, n_batch=512, n_ubatch=512, n_threads=threads,
+                            n_threads_batch=threads, verbose=False)  # fmt: skip
+
+    def start(prompt: list[int], texts: int = 1):
+        if texts > 1:
+            raise NotImplementedError
+        model.reset()
+        model.eval(prompt)
+        return lambda: model.eval([prompt[0]])
+
+    return start
+
+
+# --- timing
+
+
+def clock(run: Callable[[], None]) -> float:
+    """Return the seconds that run() takes."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def first_and_next(program, prompt: list[int], texts: int, new: int) -> tuple[float, float]:
+    """Return the seconds to read a prompt and make one token, and the seconds for each token after it."""
+    if program.__name__ == "whole":
+        first = clock(lambda: program(prompt, texts, 1))
+        return first, (clock(lambda: program(prompt, texts, new + 1)) - first) / new
+    began = time.perf_counter()
+    step = program(prompt, texts)
+    first = time.perf_counter() - began
+    return first, clock(lambda: [step() for _ in range(new)]) / new
+
+
+class Table:
+    """Hold the times of all rounds: measure -> program -> seconds."""
+
+    def __init__(self):
+        self.times: dict[str, dict[str, list[float]]] = {}
+
+    def add(self, measure: str, program: str, seconds: float) -> None:
+        self.times.setdefault(measure, {}).setdefault(program, []).append(seconds)
+
+    def median(self, measure: str, program: str) -> float:
+        return statistics.median(self.times[measure][program])
+
+    def ratio(self, measure: str, program: str, base: str = BASE) -> tuple[float, float, float]:
+        """Return how many times as fast as base a program is: the median of the rounds, and the quartiles."""
+        rows = self.times[measure]
+        ratios = [b / p for b, p in zip(rows[base], rows[program])]
+        low, middle, high = np.percentile(ratios, [25, 50, 75])
+        return middle, low, high
+
+
+def inference(table: Table, programs: dict, rounds: int, new: int) -> None:
+    """Time prompts of 128 and 512 tokens, and tokens after 128, after 1000 - new, and for 8 texts."""
+    ids = torch.randint(50257, (1000,), generator=torch.Generator().manual_seed(0)).tolist()
+    for number in range(rounds + 1):  # the first round warms up
+        for name, program in programs.items():
+            times = {}
+            times["prefill 128"], times["decode at 128"] = first_and_next(program, ids[:128], 1, new)
+            times["prefill 512"], _ = first_and_next(program, ids[:512], 1, 1)
+            _, times["decode at 1000"] = first_and_next(program, ids[: 1000 - new], 1, new)
+            if "llama" not in name:
+                _, times["8 texts"] = first_and_next(program, ids[:128], 8, max(4, new // 4))
+            if number:
+                for measure, seconds in times.items():
+                    table.add(measure, name, seconds)
+
+
+def training(table: Table, directory: Path, rounds: int) -> None:
+    """Time one update: 4 texts of 256 tokens, forward, backward, clipping and AdamW."""
+    tokens = torch.randint(50257, (4, 257), generator=torch.Generator().manual_seed(1))
+    x, y = tokens[:, :-1], tokens[:, 1:]
+
+    def setup(kind: str):
+        if kind == "transformers":
+            model = transformers.GPT2LMHeadModel.from_pretrained(
+                directory, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0
+            ).train()
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+            return model, optimizer, lambda: model(x).logits
+        model = GPT2(GPT2Config()).train()
+        optimizer = torch.optim.AdamW(decay_groups(model, 0.1), lr=1e-4, fused=True)
+        return model, optimizer, lambda: model(x)
+
+    made = {kind: setup(kind) for kind in ("transformers", "gpt2lib")}
+    for number in range(rounds + 1):
+        for dtype in ("float32", "bfloat16"):
+            for kind, (model, optimizer, logits) in made.items():
+
+                def update(model=model, optimizer=optimizer, logits=logits, dtype=dtype):
+                    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+                        out = logits()
+                    loss = next_token_loss(out, y) if model is made["gpt2lib"][0] else F.cross_entropy(
+                        out.flatten(0, 1).float(), y.flatten()
+                    )  # fmt: skip
+                    loss.backward()
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                    optimizer.step()
+                    optimizer.zero_grad(set_to_none=True)
+
+                seconds = clock(update)
+                if number:
+                    table.add("training step", f"{kind} {dtype}", seconds)
+
+
+def tokenizers(table: Table, text: str, directory: Path, rounds: int) -> None:
+    """Time the encoding of a text; ours starts cold each time, which is when its cache is empty."""
+    merges = Tokenizer.gpt2()
+    encoding = merges.to_tiktoken()
+    again = tiktoken.Encoding(
+        "again", pat_str=encoding._pat_str, mergeable_ranks=encoding._mergeable_ranks, special_tokens={}
+    )
+    fast_one = transformers.GPT2TokenizerFast.from_pretrained(directory)
+    for number in range(rounds + 1):
+        cold = Tokenizer.gpt2()
+        programs = {
+            "gpt2lib, cold": lambda: cold.encode(text),  # noqa: B023
+            "gpt2lib, warm": lambda: cold.encode(text),  # noqa: B023
+            "gpt2lib to_tiktoken": lambda: encoding.encode_ordinary(text),
+            "tiktoken": lambda: again.encode_ordinary(text),
+            "HF tokenizers": lambda: fast_one(text),
+        }
+        for name, run in programs.items():
+            seconds = clock(run)
+            if number:
+                table.add("tokenizer", name, seconds)
+
+
+COLD = {
+    "transformers": """
+import torch, transformers
+model = transformers.GPT2LMHeadModel.from_pretrained(DIRECTORY).eval()
+tokenizer = transformers.AutoTokenizer.from_pretrained(DIRECTORY)
+with torch.inference_mode():
+    model(torch.tensor([tokenizer("Once upon a time").input_ids])).logits[0, -1].argmax()
+""",
+    "gpt2lib": """
+import torch
+from gpt2lib.checkpoint import from_pretrained
+model, tokenizer = from_pretrained(DIRECTORY)
+with torch.inference_mode():
+    model(torch.tensor([tokenizer.encode("Once upon a time")]), last_only=True)[0, -1].argmax()
+""",
+    "torch alone": "import torch",
+}
+
+
+def cold_start(table: Table, directory: Path, rounds: int) -> dict[str, float]:
+    """Time a fresh process up to its first token; return the peak memory of each in MB."""
+    peak = {}
+    for number in range(rounds + 1):
+        for name, program in COLD.items():
+            code = program.replace("DIRECTORY", repr(str(directory)))
+            code += "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            began = time.perf_counter()
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            if number:
+                table.add("cold start", name, time.perf_counter() - began)
+                peak[name] = int(done.stdout.split()[-1]) / 1000
+    return peak
+
+
+def limits() -> tuple[float, float]:
+    """Return the bytes per second that memory gives and the float32 operations per second of a product."""
+    long, square = torch.ones(64_000_000), torch.ones(1024, 1024)
+    for_sum = min(clock(long.sum) for _ in range(10))
+    for_product = min(clock(lambda: square @ square) for _ in range(10))
+    return long.nbytes / for_sum, 2 * 1024**3 / for_product
+
+
+# --- the report
+
+
+def report(table: Table, peak: dict, limit: tuple, text_bytes: int, weights_bytes: int) -> str:
+    """Return all that was measured as Markdown."""
+    bandwidth, flops = limit
+    lines = [
+        f"Measured on {machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"transformers {transformers.__version__}. Memory gives {bandwidth / 1e9:.0f} GB/s, a float32 "
+        f"product {flops / 1e9:.0f} GFLOP/s. GPT-2 124M shape, random weights; medians, and in brackets how "
+        f"many times as fast as {BASE} in the same round (median; quartiles).",
+        "",
+    ]
+    measures = ["decode at 128", "decode at 1000", "prefill 128", "prefill 512", "8 texts"]
+    lines += ["| ms | " + " | ".join(measures) + " | of the roof |", "|---|" + "---|" * (len(measures) + 1)]
+    size = {"float32": 4, "f32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "q8_0": 34 / 32}
+    for name in table.times["decode at 128"]:
+        row = [name]
+        for measure in measures:
+            if name not in table.times[measure]:
+                row.append("")
+                continue
+            middle, low, high = table.ratio(measure, name)
+            row.append(f"{1000 * table.median(measure, name):.1f} ({middle:.2f}; {low:.2f}–{high:.2f})")
+        floor = 123_653_376 * size[name.split()[-1]] / bandwidth
+        row.append(f"{100 * floor / table.median('decode at 128', name):.0f} %")
+        lines.append("| " + " | ".join(row) + " |")
+    lines += ["", "| training step, 4 × 256 tokens | s | ratio |", "|---|---|---|"]
+    for name in table.times["training step"]:
+        base = "transformers " + name.split()[-1]
+        middle, low, high = table.ratio("training step", name, base)
+        seconds = table.median("training step", name)
+        lines.append(f"| {name} | {seconds:.2f} | {middle:.2f} ({low:.2f}–{high:.2f}) |")
+    lines += ["", f"| tokenizer, {text_bytes / 1e6:.1f} MB | MB/s |", "|---|---|"]
+    for name in table.times["tokenizer"]:
+        lines.append(f"| {name} | {text_bytes / 1e6 / table.median('tokenizer', name):.1f} |")
+    lines += [
+        "",
+        "| fresh process to its first token | s | peak memory above torch, of the weights |",
+        "|---|---|---|",
+    ]
+    for name in ("transformers", "gpt2lib"):
+        above = (peak[name] - peak["torch alone"]) * 1e6 / weights_bytes
+        lines.append(f"| {name} | {table.median('cold start', name):.2f} | {above:.2f} × |")
+    return "\n".join(lines) + "\n"
+
+
+def machine() -> str:
+    """Return the name of the processor."""
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    return names[0].split(":")[1].strip() if names else platform.processor() or platform.machine()
+
+
+def picture(table: Table, path: Path) -> None:
+    """Draw the tokens per second of every program."""
+    names = sorted(table.times["decode at 128"], key=lambda name: -table.median("decode at 128", name))
+    fig, ax = plt.subplots(figsize=(7.2, 0.32 * len(names) + 0.9), layout="constrained", dpi=110)
+    for i, name in enumerate(names):
+        rate = 1 / table.median("decode at 128", name)
+        ax.barh(i, rate, color="#0072B2" if "gpt2lib" in name else "#9ca3af", height=0.7)
+        ax.text(rate, i, f" {rate:.0f}", va="center", fontsize=9)
+    ax.set_yticks(range(len(names)), names, fontsize=9)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set(xlabel=f"tokens per second, GPT-2 124M, one text, {torch.get_num_threads()} threads, {machine()}")
+    fig.savefig(path, metadata={"Software": None})
+    plt.close(fig)
+
+
+def main() -> None:
+    """Measure everything and write RESULTS.md and speed.png."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--new", type=int, default=32, help="tokens in each decode")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--text", type=Path, help="a text for the tokenizers; default: Python's own reference"
+    )
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--only", help="programs whose names contain this, and transformers float32")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    table = Table()
+    with tempfile.TemporaryDirectory() as name:
+        folder, directory = Path(name), Path(name) / "gpt2"
+        torch.manual_seed(0)
+        save_pretrained(GPT2(GPT2Config()), Tokenizer.gpt2(), directory)
+        model, _ = from_pretrained(directory)
+        programs = {
+            BASE: lambda: theirs(directory, torch.float32),
+            "transformers bfloat16": lambda: theirs(directory, torch.bfloat16),
+            "gpt2lib plain float32": lambda: ours(model),
+            "gpt2lib fast float32": lambda: ours(fast(model, "float32")),
+            "gpt2lib fast float16": lambda: ours(fast(model, "float16")),
+            "gpt2lib fast bfloat16": lambda: ours(fast(model, "bfloat16")),
+            "gpt2lib fast int8": lambda: ours(fast(model, "int8")),
+        }
+        for weights in ("float32", "int8"):
+            programs[f"CTranslate2 {weights}"] = lambda w=weights: ctranslate2(directory, folder, w)
+        for weights in ("float32", "bfloat16", "q8_0"):
+
+            def make(weights=weights):
+                path = folder / f"{weights}.gguf"
+                gguf_file(model, directory, path, weights)
+                return llama_cpp(path)
+
+            programs[f"llama.cpp {weights}"] = make
+        ready = {}
+        for name, make in programs.items():
+            if options.only and name != BASE and options.only not in name:
+                continue
+            try:
+                ready[name] = make()
+            except ImportError as error:
+                print(f"{name} does not take part: {error}")
+        inference(table, ready, options.rounds, options.new)
+        del ready
+        if not options.only:
+            training(table, directory, options.rounds)
+            if options.text:
+                text = options.text.read_text("utf-8")[:1_000_000]
+            else:
+                from pydoc_data.topics import topics
+
+                text = "\n".join(topics.values())
+            tokenizers(table, text, directory, options.rounds)
+            peak = cold_start(table, directory, options.rounds)
+            size = (directory / "model.safetensors").stat().st_size
+            result = report(table, peak, limits(), len(text.encode()), size)
+            options.out.mkdir(parents=True, exist_ok=True)
+            (options.out / "RESULTS.md").write_text(result, "utf-8")
+            picture(table, options.out / "speed.png")
+            print(result)
+        else:
+            for measure, rows in table.times.items():
+                for name in rows:
+                    middle, low, high = table.ratio(measure, name)
+                    ms = 1000 * table.median(measure, name)
+                    print(f"{measure:15} {name:24} {ms:7.1f} ms {middle:.2f} ({low:.2f}-{high:.2f})")
+
+
+if __name__ == "__main__":
+    main()
