@@ -37,6 +37,7 @@ class Exercise:
     run: Callable[..., Any] = field(default=lambda answer, *arguments: answer(*arguments))
     arguments: tuple[str, ...] = ()  # what the parts of a case are called, where `run` takes other ones
     tolerance: float = 1e-5  # for floats, absolute and relative
+    differentiable: bool = False  # training has to send gradients through the answer
 
     @property
     def reference(self) -> Callable:

@@ -95,7 +95,7 @@ def same(got: Any, want: Any, tolerance: float) -> bool:
             and all(same(got[key], want[key], tolerance) for key in want)
         )
     if isinstance(want, (torch.Tensor, np.ndarray)):
-        if not isinstance(got, (torch.Tensor, np.ndarray)):
+        if not isinstance(got, type(want)):
             return False
         got, want = torch.as_tensor(got), torch.as_tensor(want)
         if got.shape != want.shape or kind(got) != kind(want):
@@ -193,6 +193,14 @@ def examine(exercise: str | Exercise, answer: Callable) -> Verdict:
                 "the result is right, but your code changes the arguments that it was given; the caller may "
                 "still need them. Make a new object instead of writing into the old one.",
             )
+        if exercise.differentiable and not passes_gradients(exercise, answer):
+            return Verdict(
+                False,
+                "no-gradient",
+                "the numbers are right, but no gradient reaches what they were made from, so a model with it "
+                "could not learn. Build the result with torch's operations on the arguments: a detach(), "
+                "item(), tolist() or a new torch.tensor(...) cuts the way back.",
+            )
         return Verdict(True, None, exercise.done)
     first = wrong[0]
     evidence = compare(exercise, first, got.results[first], want.results[first])
@@ -204,6 +212,16 @@ def examine(exercise: str | Exercise, answer: Callable) -> Verdict:
             return Verdict(False, mistake.id, f"{says}\n{evidence}", mistake.hint)
     diagnosis, says = symptom(got, first, want.results[first], answer)
     return Verdict(False, diagnosis, f"{says}\n{evidence}" if diagnosis != "raises" else says)
+
+
+def passes_gradients(exercise: Exercise, answer: Callable) -> bool:
+    """Tell whether autograd finds the way from the result of the first case back to its arguments."""
+    arguments = [
+        part.requires_grad_() if isinstance(part, torch.Tensor) and part.is_floating_point() else part
+        for part in copy.deepcopy(exercise.cases()[0])
+    ]
+    with torch.enable_grad():
+        return exercise.run(answer, *arguments).requires_grad
 
 
 def alike(got: Attempt, exercise: Exercise, wrong: Callable) -> bool:
@@ -238,9 +256,8 @@ def symptom(got: Attempt, case: int, want: Any, answer: Callable) -> tuple[str |
             return "printed", "it prints its result and returns None. Return the result instead."
         return "nothing", "it returns None. Is there a return at the end?"
     if isinstance(want, torch.Tensor):
-        if not isinstance(result, (torch.Tensor, np.ndarray)):
+        if not isinstance(result, torch.Tensor):
             return "type", f"it returns a {type(result).__name__}, but a tensor is wanted."
-        result = torch.as_tensor(result)
         if result.shape != want.shape:
             return (
                 "shape",
@@ -250,8 +267,10 @@ def symptom(got: Attempt, case: int, want: Any, answer: Callable) -> tuple[str |
             return "dtype", f"its result holds {kind(result)} ({result.dtype}), but should hold {kind(want)}."
         if result.is_floating_point() and result.isnan().any() and not want.isnan().any():
             return "nan", "its result has NaN in it: somewhere 0/0, inf - inf, or a row that is all -inf."
-    elif type(result) is not type(want) and not (
-        isinstance(result, (list, tuple, Number)) and isinstance(want, (list, tuple, Number))
+    elif (
+        isinstance(want, bool) != isinstance(result, bool)
+        or type(result) is not type(want)
+        and not (isinstance(result, (list, tuple, Number)) and isinstance(want, (list, tuple, Number)))
     ):
         return "type", f"it returns a {type(result).__name__}, but a {type(want).__name__} is wanted."
     return None, "the result is not the right one."
@@ -324,8 +343,12 @@ def brief(value: Any, most: int = 300) -> str:
         return f"[{text}]" if isinstance(value, list) else f"({text})"
     if isinstance(value, torch.nn.Module):
         return type(value).__name__
+    if inspect.isfunction(value):
+        return f"{value.__name__}: {inspect.getdoc(value) or 'a function'}"
     if isinstance(value, Mapping):
-        text = "; ".join(f"{key}: {' '.join(brief(part).split())}" for key, part in value.items()) or "{}"
+        text = (
+            "{" + ", ".join(f"{key!r}: {' '.join(brief(part).split())}" for key, part in value.items()) + "}"
+        )
         return text if len(text) <= most else text[: most - 3] + "..."
     text = repr(value)
     return text if len(text) <= most else text[: most - 3] + "..."

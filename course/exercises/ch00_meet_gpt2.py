@@ -44,7 +44,7 @@ def followers_cases():
 
 def run_followers(answer, words):
     """Return the counts as plain dicts without zeros."""
-    found = answer(list(words))
+    found = answer(words)
     if not hasattr(found, "items"):
         return found
     plain = {
@@ -395,6 +395,33 @@ EXERCISES = [
             ),
             Mistake(
                 "no-self", make_look(gpt2=lambda i, j: j < i), "a word may look at itself too: j <= i.", 1
+            ),
+            Mistake(
+                "swapped",
+                make_look(gpt2=lambda i, j: i <= j),
+                "your GPT-2 looks forward. The word at i looks, the word at j is looked at: j may not be "
+                "behind i.",
+                1,
+            ),
+            Mistake(
+                "original-sees-all",
+                make_look(reads=lambda i, j, s: True, writes=lambda i, j, s: True),
+                "your original sees everything. Its source words see the source only, and its translation "
+                "does not see what comes later in itself.",
+                3,
+            ),
+            Mistake(
+                "writer-not-self",
+                make_look(writes=lambda i, j, s: j < i or j < s),
+                "in the original, a word of the translation does not see itself in your version. It may: "
+                "j <= i.",
+                3,
+            ),
+            Mistake(
+                "source-off-by-one",
+                make_look(reads=lambda i, j, s: j <= s),
+                "your source has one word too many. The source words are those at 0 to source - 1.",
+                3,
             ),
             Mistake(
                 "gpt2-sees-all",

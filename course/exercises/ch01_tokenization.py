@@ -216,7 +216,16 @@ def train_cases():
         ({b"aaaa": 3, b"aab": 2, b"abcabc": 1}, 6),
         ({b" the": 9, b" then": 4, b" other": 3, b"the": 2, b"hen": 5}, 8),
         ({b"abc": 1}, 0),
+        ({"né".encode(): 3, "één".encode(): 2, b"\xc3": 4}, 4),
     ]
+
+
+def run_train(answer, word_counts, n_merges):
+    """Return the merges; pairs that cannot be keys of a dict are told apart from tuples."""
+    merges = answer(word_counts, n_merges)
+    if isinstance(merges, list) and any(isinstance(pair, list) for pair in merges):
+        return "pairs that are lists"
+    return merges
 
 
 def make_train(weight=True, tie="largest", stop=True, update=True, result="pairs", pick="most"):
@@ -304,7 +313,7 @@ def split_cases():
     """Spaces, contractions in both cases, digits, marks, other scripts, line breaks at the end."""
     texts = [
         "a   b", "It's 2 dogs, don't!", "DON'T we'll they're I'm he'd", "x1 y22z 3.14", "a  b\n don't x1", " naïve café 中文 🙂🙂",
-        "tab\there\n\n  end  ", "", "\n", "hello...  world?!", "it''s 'tis", "½ ² ٣ five", "  two", "snake_case (x)",
+        "tab\there\n\n  end  ", "", "\n", "hello...  world?!", "it''s 'tis", "½ ² ٣ five", "2½ x²!", "it’s", "  two", "snake_case (x)",
     ]  # fmt: skip
     return [(text,) for text in texts]
 
@@ -465,6 +474,31 @@ def make_bpe(choose):
     return bpe
 
 
+def bpe_leftmost_at_once(symbols, ranks):
+    symbols, i = list(symbols), 0
+    while i < len(symbols) - 1:
+        if (symbols[i], symbols[i + 1]) in ranks:
+            symbols[i : i + 2] = [symbols[i] + symbols[i + 1]]
+            i = 0
+        else:
+            i += 1
+    return symbols
+
+
+def bpe_in_table_order(symbols, ranks):
+    for pair in ranks:
+        symbols = merge_by_while(list(symbols), pair)
+    return list(symbols)
+
+
+def bpe_without_stop(symbols, ranks):
+    symbols = list(symbols)
+    while len(symbols) > 1:
+        best = min(zip(symbols, symbols[1:]), key=lambda pair: ranks.get(pair, float("inf")))
+        symbols = merge_by_while(symbols, best)
+    return symbols
+
+
 def bpe_one_round(symbols, ranks):
     symbols = list(symbols)
     known = [pair for pair in zip(symbols, symbols[1:]) if pair in ranks]
@@ -542,6 +576,7 @@ def tokenizer_cases():
         (merges, emoji[:2]),
         (merges, [place[0xC3], place[0xA9]]),
         (merges, [258, 256]),
+        (merges, [257, place[32]]),
         (merges, []),
     ]
 
@@ -669,7 +704,15 @@ EXERCISES = [
             "max(counts, key=lambda pair: (counts[pair], pair)) is the best with the tie rule. Stop when counts is empty.",
         ),
         cases=train_cases,
+        run=run_train,
         mistakes=[
+            Mistake(
+                "pairs-as-lists",
+                lambda word_counts, n_merges: [list(pair) for pair in make_train()(word_counts, n_merges)],
+                "your pairs are lists. Make them tuples: only those can be the keys of a dict, which the ranks "
+                "of the merges will be.",
+                2,
+            ),
             Mistake(
                 "unweighted",
                 make_train(weight=False),
@@ -873,6 +916,26 @@ EXERCISES = [
                 make_bpe(lambda known, ranks: known[0]),
                 "you merge the leftmost pair. The one with the lowest rank goes first.",
                 2,
+            ),
+            Mistake(
+                "T01",
+                bpe_leftmost_at_once,
+                "you merge the leftmost pair. The one with the lowest rank goes first.",
+                2,
+            ),
+            Mistake(
+                "T01-table-order",
+                bpe_in_table_order,
+                "you go through ranks in the order in which they stand in the dict. The order is in the "
+                "numbers: the lowest rank goes first.",
+                2,
+            ),
+            Mistake(
+                "T01-unknown-pairs",
+                bpe_without_stop,
+                "you go on when no pair is left in ranks, and merge pairs that were never learned. Stop when "
+                "the best pair is not in ranks.",
+                3,
             ),
             Mistake(
                 "T01-highest",

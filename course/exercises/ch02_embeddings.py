@@ -5,6 +5,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
 
 from course.exercise import Exercise, Mistake
 from gpt2lib.config import GPT2Config
@@ -31,6 +32,28 @@ def lookup_cases():
         (torch.tensor([[5, 1, 0], [3, 3, 6]]), draw(7, 4, seed=21)),
         (torch.tensor([[0, 4], [2, 1], [3, 3]]), draw(5, 5, seed=22)),
     ]
+
+
+class _NotesIndexing(TorchFunctionMode):
+    """Note whether rows are taken out of a table by their numbers."""
+
+    def __init__(self, table):
+        super().__init__()
+        self.table, self.indexed = table, False
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        values = [*args, *(kwargs or {}).values()]
+        takes = {torch.Tensor.__getitem__, F.embedding, torch.embedding, torch.index_select}
+        takes |= {torch.Tensor.index_select, torch.gather, torch.Tensor.gather, torch.take}
+        self.indexed |= function in takes and any(value is self.table for value in values)
+        return function(*args, **(kwargs or {}))
+
+
+def run_lookup(answer, tokens, table):
+    """Return the result, or say that the table was indexed, which this exercise is to do without."""
+    with _NotesIndexing(table) as noted:
+        result = answer(tokens, table)
+    return "rows taken out by their numbers" if noted.indexed else result
 
 
 def one_hot(tokens, table):
@@ -198,6 +221,7 @@ def nearest_cases():
         (2, wte, 5),
         (4, draw(20, 8, seed=27), 6),
         (19, draw(20, 8, seed=28), 4),
+        (2, torch.tensor([[1.0, 0.0], [6.0, 8.0], [-3.0, 0.0], [10.0, -10.0]]), 3),
     ]
 
 
@@ -223,6 +247,20 @@ def run_nearest(answer, token, wte, n):
 
 def with_itself(token, wte, n):
     return similarity_to(token, wte).argsort(descending=True, stable=True)[:n].tolist()
+
+
+def with_own_cosine(cosine, token, wte, n):
+    scores = similarity_to(token, wte).clone()
+    scores[token] = cosine
+    return scores.topk(n).indices.tolist()
+
+
+def lowest_cosine(token, wte, n):
+    return with_own_cosine(-1.0, token, wte, n)
+
+
+def zero_cosine(token, wte, n):
+    return with_own_cosine(0.0, token, wte, n)
 
 
 def n_with_itself(token, wte, n):
@@ -318,12 +356,22 @@ def embed_cases():
         (tokens, table, positions, 2),
         (torch.tensor([[2], [4]]), table, positions, 7),
         (tokens, table, positions, 9),
+        (torch.tensor([[0, 1]]), wte, wpe, 3),
     ]
 
 
 def run_embed(answer, tokens, wte, wpe, start):
     """Call the answer; where the text fills wpe a wrong one may raise, and every error counts the same."""
     arguments = (tokens, wte, wpe, start) if start else (tokens, wte, wpe)
+    if start + tokens.shape[-1] > len(wpe):
+        try:
+            return answer(*arguments)
+        except ValueError:
+            return "refused with a ValueError"
+        except NotImplementedError:
+            raise
+        except Exception:
+            return "an error"
     if start + tokens.shape[-1] < len(wpe):
         return answer(*arguments)
     try:
@@ -627,7 +675,15 @@ EXERCISES = [
             "into the dtype of the table; what is left is one @.",
         ),
         cases=lookup_cases,
+        run=run_lookup,
         mistakes=[
+            Mistake(
+                "indexes",
+                lambda tokens, table: table[tokens],
+                "you take the rows out by their numbers. That is the ordinary lookup; here it is to be done "
+                "by a product of matrices, to see that both are the same.",
+                1,
+            ),
             Mistake(
                 "whole-number-one-hot",
                 whole_number_one_hot,
@@ -729,6 +785,13 @@ EXERCISES = [
         ),
         cases=cosine_cases,
         mistakes=[
+            Mistake(
+                "precedence",
+                lambda a, b: a @ b.T / a.norm(dim=1)[:, None] * b.norm(dim=1),
+                "you divide by the lengths of a but multiply by those of b: * and / go from left to right. "
+                "Put the product of both lengths in parentheses.",
+                1,
+            ),
             Mistake(
                 "dot-products",
                 dot_products,
@@ -843,6 +906,31 @@ EXERCISES = [
         run=run_nearest,
         mistakes=[
             Mistake(
+                "shifted-ids",
+                lambda token, wte, n: (
+                    torch.cat([similarity_to(token, wte)[:token], similarity_to(token, wte)[token + 1 :]])
+                    .argsort(descending=True, stable=True)[:n]
+                    .tolist()
+                ),
+                "you take the token's row out of the list, so that all ids behind it are one too low. Leave it "
+                "in and give it a cosine that cannot win.",
+                3,
+            ),
+            Mistake(
+                "minus-one",
+                lowest_cosine,
+                "you give the token itself the cosine -1, but another token may have -1 too: one that points "
+                "the opposite way. Use -inf, which no cosine reaches.",
+                3,
+            ),
+            Mistake(
+                "zero",
+                zero_cosine,
+                "you give the token itself the cosine 0, but other tokens may have negative cosines. Use -inf, "
+                "which no cosine reaches.",
+                3,
+            ),
+            Mistake(
                 "itself",
                 with_itself,
                 "the token is among its own neighbors. Leave it out: its cosine with itself is always 1.",
@@ -942,6 +1030,7 @@ EXERCISES = [
     Exercise(
         number="2.4",
         name="embed",
+        differentiable=True,
         level=2,
         minutes=10,
         done="every token now says what it is and where it stands.",
@@ -1111,6 +1200,7 @@ EXERCISES = [
     Exercise(
         number="2.5",
         name="unembed",
+        differentiable=True,
         level=1,
         minutes=6,
         done="the table that turns tokens into vectors now turns vectors into scores for tokens.",

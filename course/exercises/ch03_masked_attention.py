@@ -866,6 +866,7 @@ ATTEND_MISTAKES = [
 ATTEND = Exercise(
     number="3.4",
     name="attend",
+    differentiable=True,
     level=1,
     minutes=5,
     done="this is attention, whole: compare, hide, share out, average. It is the core of every GPT.",
@@ -1014,6 +1015,7 @@ def split_by_einsum(x, n_head):
 SPLIT_HEADS = Exercise(
     number="3.5",
     name="split_heads",
+    differentiable=True,
     level=2,
     minutes=10,
     done="each head has its own T x D matrix, and every row of it belongs to one token.",
@@ -1170,6 +1172,7 @@ def merge_by_loops(x):
 MERGE_HEADS = Exercise(
     number="3.6",
     name="merge_heads",
+    differentiable=True,
     level=2,
     minutes=5,
     done="merge_heads undoes split_heads, number for number.",

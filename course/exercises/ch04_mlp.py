@@ -515,6 +515,7 @@ EXERCISES = [
     Exercise(
         number="4.1",
         name="gelu",
+        differentiable=True,
         level=1,
         minutes=6,
         done="you have the bend that GPT-2's weights were trained with, to the last digit.",

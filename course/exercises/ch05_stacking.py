@@ -481,6 +481,7 @@ EXERCISES = [
     Exercise(
         number="5.1",
         name="layer_norm",
+        differentiable=True,
         level=2,
         minutes=10,
         done="every vector can be brought into range, whatever came before.",

@@ -523,6 +523,7 @@ EXERCISES = [
     Exercise(
         number="8.1",
         name="next_token_loss",
+        differentiable=True,
         level=2,
         minutes=10,
         done="you have the number that all of training makes smaller.",
