@@ -193,15 +193,13 @@ def examine(exercise: str | Exercise, answer: Callable) -> Verdict:
                 "the result is right, but your code changes the arguments that it was given; the caller may "
                 "still need them. Make a new object instead of writing into the old one.",
             )
+        note = ""
         if exercise.differentiable and not passes_gradients(exercise, answer):
-            return Verdict(
-                False,
-                "no-gradient",
-                "the numbers are right, but no gradient reaches what they were made from, so a model with it "
-                "could not learn. Build the result with torch's operations on the arguments: a detach(), "
-                "item(), tolist() or a new torch.tensor(...) cuts the way back.",
+            note = (
+                " Know that no gradient passes through your version (a detach(), item(), tolist() or new "
+                "torch.tensor(...) stops it), so a model built with it can write but not learn."
             )
-        return Verdict(True, None, exercise.done)
+        return Verdict(True, None, exercise.done + note)
     first = wrong[0]
     evidence = compare(exercise, first, got.results[first], want.results[first])
     for mistake in exercise.mistakes:
