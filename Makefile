@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 NOTEBOOK ?= notebooks/00_meet_gpt2.ipynb
 READY := $(VENV)/.ready
 
-.PHONY: lab test build execute score clean
+.PHONY: lab test build execute score bench clean
 
 lab: $(READY)  ## open the course
 	$(PY) -m jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(NOTEBOOK)
@@ -20,6 +20,9 @@ execute: $(READY)  ## run both editions and store their outputs
 
 score: $(READY)  ## how well the checks tell mistakes apart
 	$(PY) -m course score
+
+bench: $(READY)  ## this library beside its peers, in one run
+	$(PY) benchmarks/run.py
 
 clean:  ## the environment goes, the work stays
 	rm -rf $(VENV)

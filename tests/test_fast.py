@@ -1,0 +1,151 @@
+"""gpt2lib.fast: the same model, on this processor and on one that has none of the private operators."""
+
+import importlib
+
+import pytest
+import torch
+
+from gpt2lib import GPT2, GPT2Config, KVCache, complete, from_pretrained, generate
+from gpt2lib.training import mean_loss
+from tests.conftest import shake
+
+module = importlib.import_module("gpt2lib.fast")
+fast, quantize_rows, split_rows = module.fast, module.quantize_rows, module.split_rows
+LIMIT = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 3e-2, "int8": 3e-2}  # relative error of the logits
+PRIVATE = ("onednn", "onednn_bfloat16", "fbgemm_float16", "fbgemm_int8")
+
+
+def error(got, want):
+    return ((got - want).norm() / want.norm()).item()
+
+
+def outliers(model, factor=20.0):
+    """Make one in a hundred columns of every matrix in the blocks larger."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for linear in (part for part in model.modules() if isinstance(part, torch.nn.Linear)):
+            columns = torch.randperm(linear.in_features, generator=generator)[: 1 + linear.in_features // 100]
+            linear.weight[:, columns] *= factor
+    return model
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = GPT2(GPT2Config(vocab_size=311, n_positions=40, n_embd=48, n_layer=3, n_head=3))
+    shake(model)
+    return model.eval()
+
+
+@pytest.fixture(params=["this processor", "no private operators"])
+def processor(request, monkeypatch):
+    def missing(weight, bias):
+        raise RuntimeError("not on this processor")
+
+    if request.param == "no private operators":
+        for name in PRIVATE:
+            monkeypatch.setattr(module, name, missing)
+
+
+@pytest.mark.parametrize("weights", LIMIT)
+def test_logits_are_those_of_the_plain_model(model, processor, weights):
+    tokens = torch.randint(311, (2, 40), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        want = model(tokens)
+        quick = fast(model, weights)
+        assert error(quick(tokens), want) < LIMIT[weights]
+        assert error(quick(tokens[:1, :1]), want[:1, :1]) < LIMIT[weights]  # one row takes another way
+        assert error(quick(tokens, last_only=True), want[:, -1:]) < LIMIT[weights]
+        cache = KVCache(model.config, 2)
+        parts = [quick(part, cache) for part in tokens.split([7, 1, 1, 30, 1], dim=1)]
+        assert error(torch.cat(parts, dim=1), want) < LIMIT[weights]
+
+
+@pytest.mark.parametrize("weights", LIMIT)
+def test_it_gives_no_gradient_and_leaves_the_model_alone(model, weights):
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    logits = fast(model, weights)(torch.tensor([[1, 2, 3]]))
+    assert not logits.requires_grad
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+def test_greedy_text_in_float32_is_the_same():
+    model, tokenizer = from_pretrained("tales")
+    want = complete(model, tokenizer, "Once upon a time", 60)
+    assert complete(fast(model), tokenizer, "Once upon a time", 60) == want
+    tokens = torch.tensor([tokenizer.encode("The king said")])
+    assert len(list(generate(fast(model, "int8"), tokens, 5))) == 5
+
+
+def test_a_model_that_came_from_a_file_is_read_transposed(model, tmp_path, gpt2_tokenizer):
+    from gpt2lib import save_pretrained
+
+    save_pretrained(model, gpt2_tokenizer, tmp_path)
+    loaded, _ = from_pretrained(tmp_path)
+    assert not loaded.h[0].mlp.c_fc.weight.is_contiguous()  # as stored: nothing was copied
+    tokens = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        for weights, limit in LIMIT.items():
+            assert error(fast(loaded, weights)(tokens), model(tokens)) < limit
+
+
+def quality(model, quick, tokens):
+    """Return how often the likeliest token agrees, and the change in perplexity."""
+    with torch.no_grad():
+        agree = (model(tokens).argmax(-1) == quick(tokens).argmax(-1)).float().mean().item()
+    flat = tokens.flatten()
+    change = mean_loss(quick, flat, tokens.shape[1]) - mean_loss(model, flat, tokens.shape[1])
+    return agree, abs(torch.tensor(change).exp().item() - 1)
+
+
+TALE = (
+    "Once upon a time there was a poor woodcutter who lived at the edge of a great forest with his wife and his "
+    "seven sons. One winter, when the snow lay deep and there was no bread in the house, the youngest said: "
+    "Father, let me go out into the world and seek my fortune. So the mother gave him her blessing and a loaf, "
+    "and he walked until it grew dark and he came to a little hut in which there burned a light. "
+)
+
+
+@pytest.mark.parametrize("weights, agreement, perplexity", [("float16", 0.995, 0.001), ("int8", 0.98, 0.01)])
+def test_quality_on_the_trained_model(weights, agreement, perplexity):
+    model, tokenizer = from_pretrained("tales")
+    tokens = torch.tensor([(tokenizer.encode(TALE) * 6)[:512]]).view(2, 256)
+    agree, change = quality(model, fast(model, weights), tokens)
+    assert agree >= agreement and change <= perplexity
+
+
+@pytest.mark.parametrize("weights, agreement, perplexity", [("float16", 0.995, 0.001), ("int8", 0.98, 0.01)])
+def test_quality_with_outlier_channels(weights, agreement, perplexity):
+    torch.manual_seed(2)
+    model = outliers(GPT2(GPT2Config(n_layer=4)).eval())
+    tokens = torch.randint(50257, (2, 128), generator=torch.Generator().manual_seed(4))
+    agree, change = quality(model, fast(model, weights), tokens)
+    assert agree >= agreement and change <= perplexity
+
+
+def test_int8_without_a_look_at_outliers_would_fail(monkeypatch):
+    monkeypatch.setattr(module, "has_outlier_columns", lambda weight: False)
+    with pytest.raises(AssertionError):
+        test_quality_with_outlier_channels("int8", 0.98, 0.01)
+
+
+def test_quantized_rows_are_off_by_half_a_scale_at_most():
+    weight = torch.randn(30, 50, generator=torch.Generator().manual_seed(5))
+    weight[3] = 0
+    numbers, scale = quantize_rows(weight)
+    assert numbers.dtype == torch.int8 and scale[3] == 1
+    assert ((numbers * scale[:, None] - weight).abs() <= scale[:, None] * 0.5001).all()
+
+
+def test_split_rows_keep_sixteen_bits():
+    x = torch.randn(9, 40, generator=torch.Generator().manual_seed(6)) * torch.logspace(-6, 6, 9)[:, None]
+    x[4, 7], x[5] = 1000, 0
+    coarse, fine, unit = split_rows(x)
+    assert ((unit * (coarse + fine / 254) - x).abs() <= unit / 500).all()
+
+
+def test_unknown_weights_and_other_dtypes_are_refused(model):
+    with pytest.raises(ValueError, match="int4.*choose one of float32, float16, bfloat16, int8"):
+        fast(model, "int4")
+    with pytest.raises(ValueError, match="starts from float32"):
+        fast(model.half())
