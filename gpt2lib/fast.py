@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,9 @@ from torch import nn
 from gpt2lib.checkpoint import empty_model
 from gpt2lib.embeddings import embed
 from gpt2lib.model import GPT2, check_tokens
+
+if TYPE_CHECKING:
+    from gpt2lib.cache import KVCache
 
 
 def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -213,7 +217,9 @@ class FastGPT2(nn.Module):
         self.head = FastLinear(make(wte, wte.new_zeros(len(wte))))
 
     @torch.no_grad()
-    def forward(self, tokens: torch.Tensor, cache=None, *, last_only: bool = False) -> torch.Tensor:
+    def forward(
+        self, tokens: torch.Tensor, cache: "KVCache | None" = None, *, last_only: bool = False
+    ) -> torch.Tensor:
         """Return the logits of the token that follows each token, as `GPT2.forward` does."""
         start = 0 if cache is None else cache.length
         check_tokens(tokens, self.config, start)

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from tqdm import tqdm
 
-from gpt2lib.checkpoint import save_pretrained
+from gpt2lib.checkpoint import from_pretrained, save_pretrained
 from gpt2lib.config import PRESETS, GPT2Config
 from gpt2lib.files import replacing
 from gpt2lib.model import GPT2
@@ -59,6 +59,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="the directory for the model and the state of the run",
     )
     add("--resume", action="store_true", help="go on with the run in --out")
+    add("--start", help="start from the weights of this model, a name or a directory, not from random ones")
     add("--preset", choices=PRESETS, help="the sizes of a published model")
     add("--layers", type=int, default=6)
     add("--heads", type=int, default=6)
@@ -149,11 +150,17 @@ def run(options: argparse.Namespace) -> None:
 
     text = read_text(options.text)
     validation = read_text(options.validation) if options.validation else None
-    tokenizer = open_tokenizer(options, text)
+    if options.start:
+        if options.preset or options.vocab_size:
+            raise ValueError("--start brings sizes and tokenizer along; leave out --preset and --vocab-size")
+        model, tokenizer = from_pretrained(options.start)
+    else:
+        tokenizer = open_tokenizer(options, text)
+        torch.manual_seed(options.seed)
+        model = GPT2(model_config(options, tokenizer.vocab_size))
+    model.to(device)
     tokens = torch.tensor(tokenizer.encode(text, allow_special=True))
     settings = settings_of(options)
-    torch.manual_seed(options.seed)
-    model = GPT2(model_config(options, tokenizer.vocab_size)).to(device)
     if options.compile:
         model.compile()
     trainer = Trainer(model, tokens, settings)

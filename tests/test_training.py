@@ -318,6 +318,30 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(text, tmp_path, capsys, mo
     assert (tmp_path / "copy" / "model.safetensors").read_bytes() == before["model.safetensors"]
 
 
+def test_a_run_can_start_from_a_model(text, tmp_path, capsys):
+    saved = tmp_path / "saved"
+    main(arguments(text, saved, steps=3))
+    options = [
+        "--start",
+        str(saved),
+        "--tokens",
+        "64",
+        "--batch-size",
+        "2",
+        "--context",
+        "16",
+        "--lr",
+        "1e-9",
+    ]
+    main(["--text", str(text), "--out", str(tmp_path / "out"), *options])
+    before, after = load_file(saved / "model.safetensors"), load_file(tmp_path / "out" / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(largest(before[name] - after[name]) < 1e-6 for name in before)
+    assert "leave out --preset" in fails(
+        capsys, "--text", str(text), "--out", str(tmp_path / "other"), *options, "--preset", "gpt2"
+    )
+
+
 def test_options_become_settings():
     options = parse(
         "--text t --out o --tokens 1e6 --batch-size 10 --context 100 --lr 0.002 --warmup 0.1".split()
