@@ -35,7 +35,19 @@ ASCII = {
     **{"—": "--", "―": "--", "…": "...", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ß": "ss", "\xa0": " "},
 }
 # words that no child should learn from this model, by the first 16 digits of their sha256
-SLURS = {"c04ca8f2de1c1c1f", "c0a5f1d6c5f5d3e6"}
+SLURS = {
+    "0058beda64c0e33e",
+    "120f6e5b4ea32f65",
+    "1c4bfd100aa92982",
+    "469c0fdb6020d4bf",
+    "6122fdf4ae1474fb",
+    "6939937b0ac62334",
+    "ad6cacf3af98d07b",
+    "b0f4cf9f5573be14",
+    "b3cec2f6ece2cef2",
+    "bb87adf8aa783887",
+    "e7b98c6aa5b944e0",
+}
 HEADING = re.compile(r"(CHAPTER|BOOK|PART|STORY)\b.{0,80}|[IVXLC]+\.?|[^a-z]{3,80}")
 
 
@@ -64,7 +76,9 @@ def book(text: str, name: str) -> str:
     """Return what stands between Project Gutenberg's header and footer. Raises ValueError without them."""
     match = re.search(r"^\*\*\* ?START OF.*?\*\*\*$(.*?)^\*\*\* ?END OF", text, re.M | re.S)
     if not match:
-        raise ValueError(f"{name} has no lines *** START OF and *** END OF; pass a text from Project Gutenberg")
+        raise ValueError(
+            f"{name} has no lines *** START OF and *** END OF; pass a text from Project Gutenberg"
+        )
     return match[1]
 
 

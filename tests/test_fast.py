@@ -5,9 +5,9 @@ import importlib
 import pytest
 import torch
 
+from conftest import shake
 from gpt2lib import GPT2, GPT2Config, KVCache, complete, from_pretrained, generate
 from gpt2lib.training import mean_loss
-from conftest import shake
 
 module = importlib.import_module("gpt2lib.fast")
 fast, quantize_rows, split_rows = module.fast, module.quantize_rows, module.split_rows
