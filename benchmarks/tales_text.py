@@ -23,7 +23,8 @@ from gpt2lib.tokenizer import END_OF_TEXT
 ADDRESS = "https://www.gutenberg.org/cache/epub/{number}/pg{number}.txt"
 BOOKS = (
     11, 12, 16, 54, 55, 113, 225, 236, 289, 420, 485, 486, 500, 503, 517, 540, 640, 641, 708, 778, 955, 1448,
-    1597, 1874, 2435, 2591, 2781, 3027, 3282, 3454, 3536, 4018, 5314, 5615, 6746, 7128, 7277, 7439, 7885, 27826,
+    1597, 1874, 2435, 2591, 2781, 3027, 3282, 3454, 3536, 4018, 5314, 5615, 6746, 7128, 7277, 7439, 7885,
+    27826,
 )  # fmt: skip
 PAUSE = 2.0  # seconds between two downloads
 SHORTEST = 600  # characters in a story
