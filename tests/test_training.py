@@ -325,11 +325,11 @@ def test_a_run_can_start_from_a_model(text, tmp_path, capsys):
         "--start",
         str(saved),
         "--tokens",
-        "64",
+        "48",
         "--batch-size",
         "2",
         "--context",
-        "16",
+        "12",
         "--lr",
         "1e-9",
     ]
