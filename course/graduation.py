@@ -13,7 +13,7 @@ from course.source import LIBRARY, ROOT
 from gpt2lib.files import replacing
 
 # What holds for any library of these names; test_build is about the course's own edition.
-SUITE = ("parity", "tokenizer", "checkpoint", "sampling", "errors", "training")
+SUITE = ("parity", "tokenizer", "checkpoint", "sampling", "errors", "training", "fast")
 
 
 def graduate(out: Path = ROOT / "certificate.png") -> bool:
