@@ -252,7 +252,7 @@ def symptom(got: Attempt, case: int, want: Any, answer: Callable) -> tuple[str |
     if result is None:
         if got.printed:
             return "printed", "it prints its result and returns None. Return the result instead."
-        return "nothing", "it returns None. Is there a return at the end?"
+        return "nothing", "it returns None here. Is there a return at the end, and is this a case for None?"
     if isinstance(want, torch.Tensor):
         if not isinstance(result, torch.Tensor):
             return "type", f"it returns a {type(result).__name__}, but a tensor is wanted."
@@ -264,7 +264,10 @@ def symptom(got: Attempt, case: int, want: Any, answer: Callable) -> tuple[str |
         if kind(result) != kind(want):
             return "dtype", f"its result holds {kind(result)} ({result.dtype}), but should hold {kind(want)}."
         if result.is_floating_point() and result.isnan().any() and not want.isnan().any():
-            return "nan", "its result has NaN in it: somewhere 0/0, inf - inf, or a row that is all -inf."
+            return (
+                "nan",
+                "its result has NaN in it: somewhere 0/0, 0 * inf, inf - inf, or a row that is all -inf.",
+            )
     elif (
         isinstance(want, bool) != isinstance(result, bool)
         or type(result) is not type(want)

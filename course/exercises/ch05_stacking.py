@@ -107,8 +107,15 @@ def run_block(answer, B, T, C, cache):
         for i, norm in enumerate((block.ln_1, block.ln_2)):
             norm.weight.copy_(1 + 0.5 * draw(C, seed=3 + i))
             norm.bias.copy_(0.5 * draw(C, seed=5 + i))
-        y = block(draw(B, T, C, seed=9)) if cache is None else block(draw(B, T, C, seed=9), cache)
-    return {"result": y, "cache given to attn": block.attn.seen, "calls of mlp": len(block.mlp.seen)}
+        x = draw(B, T, C, seed=9)
+        before = x.clone()
+        y = block(x) if cache is None else block(x, cache)
+    return {
+        "result": y,
+        "cache given to attn": block.attn.seen,
+        "cache given to mlp": block.mlp.seen,
+        "x is as it was": torch.equal(x, before),
+    }
 
 
 class Parts(nn.Module):
@@ -125,6 +132,26 @@ class Parts(nn.Module):
 def block_of(forward):
     """Return a block with this forward."""
     return type("Block", (Parts,), {"forward": forward})
+
+
+def adds_in_place(self, x, cache=None):
+    x += self.attn(self.ln_1(x), cache)
+    x += self.mlp(self.ln_2(x))
+    return x
+
+
+def cache_to_mlp(self, x, cache=None):
+    x = x + self.attn(self.ln_1(x), cache)
+    return x + self.mlp(self.ln_2(x), cache)
+
+
+def no_residual(self, x, cache=None):
+    return self.mlp(self.ln_2(self.attn(self.ln_1(x), cache)))
+
+
+def norms_exchanged(self, x, cache=None):
+    x = x + self.attn(self.ln_2(x), cache)
+    return x + self.mlp(self.ln_1(x))
 
 
 def post_norm(self, x, cache=None):
@@ -573,6 +600,32 @@ EXERCISES = [
                 block_of(post_norm),
                 "you normalize after the addition, as the original transformer did. GPT-2 normalizes before each layer: x + f(ln(x)).",
                 1,
+            ),
+            Mistake(
+                "in-place",
+                block_of(adds_in_place),
+                "x += ... writes into the x that was given, which the caller and the backward pass still need. "
+                "Write x = x + ..., which makes a new one.",
+                3,
+            ),
+            Mistake(
+                "cache-to-mlp",
+                block_of(cache_to_mlp),
+                "you hand the cache to the MLP too. It works on each token by itself and takes x alone; only "
+                "attention has keys and values to keep.",
+                3,
+            ),
+            Mistake(
+                "no-residual",
+                block_of(no_residual),
+                "neither layer's result is added to the stream: each replaces it. Both are x + f(norm(x)).",
+                1,
+            ),
+            Mistake(
+                "norms-exchanged",
+                block_of(norms_exchanged),
+                "ln_1 and ln_2 are in each other's place. ln_1 stands before attention, ln_2 before the MLP.",
+                2,
             ),
             Mistake(
                 "N10-mlp",
