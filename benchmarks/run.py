@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import tiktoken
 import torch
-import torch.nn.functional as F
 import transformers
 from matplotlib import pyplot as plt
 
@@ -250,10 +249,7 @@ def training(table: Table, directory: Path, rounds: int) -> None:
                 def update(model=model, optimizer=optimizer, logits=logits, dtype=dtype):
                     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
                         out = logits()
-                    loss = next_token_loss(out, y) if model is made["gpt2lib"][0] else F.cross_entropy(
-                        out.flatten(0, 1).float(), y.flatten()
-                    )  # fmt: skip
-                    loss.backward()
+                    next_token_loss(out, y).backward()
                     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                     optimizer.step()
                     optimizer.zero_grad(set_to_none=True)

@@ -8,7 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from ctypes import c_ulong, py_object, pythonapi
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Number
 from typing import Any
 
@@ -214,12 +214,13 @@ def examine(exercise: str | Exercise, answer: Callable) -> Verdict:
 
 def passes_gradients(exercise: Exercise, answer: Callable) -> bool:
     """Tell whether autograd finds the way from the result of the first case back to its arguments."""
-    arguments = [
+    arguments = tuple(
         part.requires_grad_() if isinstance(part, torch.Tensor) and part.is_floating_point() else part
-        for part in copy.deepcopy(exercise.cases()[0])
-    ]
+        for part in exercise.cases()[0]
+    )
     with torch.enable_grad():
-        return exercise.run(answer, *arguments).requires_grad
+        result = attempt(replace(exercise, cases=lambda: [arguments]), answer).results[0]
+    return isinstance(result, torch.Tensor) and result.requires_grad
 
 
 def alike(got: Attempt, exercise: Exercise, wrong: Callable) -> bool:

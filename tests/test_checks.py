@@ -168,3 +168,24 @@ def test_hints_unfold_one_at_a_time(only_this_exercise, capsys, monkeypatch):
 def test_an_unknown_exercise_is_an_error():
     with pytest.raises(KeyError, match="no exercise"):
         find("99.9")
+
+
+def test_a_block_that_writes_into_its_input_is_told_so():
+    class Block(find("Block").reference):
+        def forward(self, x, cache=None):
+            x += self.attn(self.ln_1(x), cache)
+            x += self.mlp(self.ln_2(x))
+            return x
+
+    assert examine("Block", Block).diagnosis == "in-place"
+
+
+def test_a_right_answer_without_a_way_for_gradients_is_accepted_with_a_remark(capsys):
+    def by_numpy(x):
+        print("a trace of mine")
+        return torch.from_numpy(find("gelu").reference(torch.from_numpy(x.numpy())).numpy())
+
+    verdict = examine("gelu", by_numpy)
+    assert verdict.passed and "no gradient passes" in verdict.message
+    assert capsys.readouterr().out == ""
+    assert "no gradient" not in examine("gelu", find("gelu").reference).message

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conftest import shake
-from gpt2lib import GPT2, GPT2Config, KVCache, complete, from_pretrained, generate
+from gpt2lib import GPT2, GPT2Config, KVCache, complete, from_pretrained, generate, save_pretrained
 from gpt2lib.training import mean_loss
 
 module = importlib.import_module("gpt2lib.fast")
@@ -78,8 +78,6 @@ def test_greedy_text_in_float32_is_the_same():
 
 
 def test_a_model_that_came_from_a_file_is_read_transposed(model, tmp_path, gpt2_tokenizer):
-    from gpt2lib import save_pretrained
-
     save_pretrained(model, gpt2_tokenizer, tmp_path)
     loaded, _ = from_pretrained(tmp_path)
     assert not loaded.h[0].mlp.c_fc.weight.is_contiguous()  # as stored: nothing was copied
