@@ -1,8 +1,25 @@
-"""The machinery of the course: what the notebooks call, and what builds them."""
+"""The machinery of the course: what the notebooks call, and what builds them.
 
-from course.checking import check, hint, keep
-from course.figures import show
-from course.mapping import progress
-from course.verdicts import Verdict, examine
+Names are loaded when they are first used, so that a command loads no more than it needs.
+"""
 
-__all__ = ["Verdict", "check", "examine", "hint", "keep", "progress", "show"]
+from importlib import import_module
+
+_MODULE_OF = {
+    "Verdict": "verdicts",
+    "check": "checking",
+    "examine": "verdicts",
+    "hint": "checking",
+    "keep": "checking",
+    "progress": "mapping",
+    "show": "figures",
+}
+
+__all__ = list(_MODULE_OF)
+
+
+def __getattr__(name: str):
+    """Import a public name from its module."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'course' has no attribute {name!r}")
+    return getattr(import_module(f"course.{_MODULE_OF[name]}"), name)

@@ -5,11 +5,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from IPython import get_ipython
 from IPython.display import display
 
 from course.exercise import find
+from course.failing import Failed, watch
 from course.mapping import record
-from course.verdicts import examine
+from course.verdicts import Verdict, examine
 
 handed_out = []  # the references that `check` has returned: not the learner's own work
 hints_given = Counter()
@@ -49,8 +51,11 @@ def check(answer: Callable) -> Callable:
         display(Note("○", title, text))
         return answer
     checked.append(exercise.number)
-    verdict = examine(exercise, answer)
-    record(exercise.number, "✓" if verdict.passed else "✗" if verdict.written else "○")
+    if isinstance(answer, Failed):
+        verdict = Verdict(False, "failed", answer.reason())
+    else:
+        verdict = examine(exercise, answer)
+    record(exercise.name, "✓" if verdict.passed else "✗" if verdict.written else "○")
     if verdict.passed:
         display(Note("✓", title, verdict.message))
         return answer
@@ -85,3 +90,7 @@ def keep(chapter: str = "") -> None:
         raise ValueError('no exercise was checked yet, so pass the chapter: keep("03")')
     print(keep_now(f"{int(chapter):02}_"))
     print("Restart the kernel of notebooks that are open, and they run your code.")
+
+
+if get_ipython():
+    watch(get_ipython())

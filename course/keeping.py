@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -13,6 +14,7 @@ import nbformat
 from course.build import dumps, learners_edition, library, module_text, normalise, ruff
 from course.exercise import exercises
 from course.source import (
+    GAP,
     LIBRARY,
     NOTEBOOKS,
     ROOT,
@@ -38,9 +40,10 @@ def save(path: Path) -> None:
     if not path.exists():
         return
     SAVED.mkdir(exist_ok=True)
-    taken = [int(name.stem.rsplit("-", 1)[1]) for name in SAVED.glob(f"{path.stem}-*{path.suffix}")]
-    copy = SAVED / f"{path.stem}-{max(taken, default=0) + 1}{path.suffix}"
-    copy.write_bytes(path.read_bytes())
+    numbers = [name.stem.rsplit("-", 1)[1] for name in SAVED.glob(f"{path.stem}-*{path.suffix}")]
+    last = max((int(number) for number in numbers if number.isdecimal()), default=0)
+    with replacing(SAVED / f"{path.stem}-{last + 1}{path.suffix}") as copy:
+        copy.write_bytes(path.read_bytes())
 
 
 def write(path: Path, text: str) -> bool:
@@ -57,19 +60,27 @@ def kept_names() -> dict[str, list[str]]:
     """Return, for each module of the library, what in it is the learner's."""
     found = {}
     for path in sorted(LIBRARY.glob("*.py")):
-        match = YOURS.search(ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
-        if match:
+        docstring = path.read_text("utf-8").partition('"""')[2].partition('"""')[0]
+        if match := YOURS.search(docstring):
             found[path.stem] = match[1].split(", ")
     return found
 
 
 def is_unwritten(cell: nbformat.NotebookNode) -> bool:
-    """Tell whether the gap of a cell is still open."""
+    """Tell whether a gap of a cell is still open."""
     return STUB[1] in [line.strip() for line in cell.source.split("\n")]
 
 
+def is_untouched(cell: nbformat.NotebookNode, solution: nbformat.NotebookNode) -> bool:
+    """Tell whether each gap of a cell is still as the course made it."""
+    lines = [line.strip() for line in cell.source.split("\n")]
+    return list(pairwise(lines)).count(STUB) >= len(GAP.findall(solution.source))
+
+
 def defined(cell: nbformat.NotebookNode) -> set[str]:
-    """Return the functions and classes that a cell defines; none if it is not Python."""
+    """Return the functions and classes that a cell defines; none if it is not code, or not Python."""
+    if cell.cell_type != "code":
+        return set()
     try:
         return {s.name for s in parsed(cell) if isinstance(s, (ast.FunctionDef, ast.ClassDef))}
     except SyntaxError:
@@ -77,19 +88,24 @@ def defined(cell: nbformat.NotebookNode) -> set[str]:
 
 
 def answers_in(
-    notebook: nbformat.NotebookNode, solution: nbformat.NotebookNode
+    notebook: nbformat.NotebookNode, solution: nbformat.NotebookNode, unfinished: bool = False
 ) -> dict[str, nbformat.NotebookNode]:
     """Return the learner's cell for each cell of the solution with a gap, under the solution's cell id.
 
     Cells are matched by the names that they define, for some front ends drop ids; of several cells
-    that define a name the last one counts. Unwritten ones are left out.
+    that define a name the last one counts. Unwritten ones are left out. Unfinished ones, with some of
+    the gaps filled or not yet Python, are there if they are asked for.
     """
     found = {}
     for cell in code_cells(solution):
         if "### BEGIN SOLUTION" not in cell.source:
             continue
-        names = {name for name in defined(cell) if name in {e.name for e in exercises().values()}}
-        written = [c for c in code_cells(notebook) if names & defined(c) and not is_unwritten(c)]
+        names = set(exercise_names(defined(cell)))
+        mine = [c for c in code_cells(notebook) if names & defined(c)]
+        written = [c for c in mine if not is_unwritten(c)]
+        if unfinished and not written:
+            mine += [c for c in code_cells(notebook) if c.id == cell.id and not defined(c)]
+            written = [c for c in mine if not is_untouched(c, cell)]
         if names and written:
             found[cell.id] = written[-1]
     return found
@@ -103,7 +119,7 @@ def with_helpers(module: str, cells: list, notebook: nbformat.NotebookNode, chap
     helpers: list = []
     while True:
         try:
-            return module_text(chapter, [cells[0], *helpers, *cells[1:]])
+            return module_text(chapter, [cells[0], *helpers, *cells[1:]], rules="F821")
         except CourseError as error:
             missing = re.findall(r"Undefined name `(\w+)`", str(error))
             added = False
@@ -169,12 +185,14 @@ def keep_chapter(solution: nbformat.NotebookNode, notebook: nbformat.NotebookNod
         together = [chosen.get(cell.id, cell) for cell in cells]
         names = {name for cell in chosen.values() for name in defined(cell)}
         if chosen and why_not(module, together, notebook, chapter, names):
-            for key in list(chosen):  # one at a time, so that one wrong answer does not cost the others
-                alone = [chosen[key] if cell.id == key else cell for cell in cells]
-                reason = why_not(module, alone, notebook, chapter, defined(chosen[key]))
-                if reason:
-                    rejected.append(f"  {', '.join(exercise_names(defined(chosen[key])))}: {reason}")
-                    del chosen[key]
+            every, chosen, names = chosen, {}, set()
+            for key, cell in every.items():  # one more at a time: a wrong one does not cost the others
+                more = chosen | {key: cell}
+                both = [more.get(c.id, c) for c in cells]
+                if reason := why_not(module, both, notebook, chapter, names | defined(cell)):
+                    rejected.append(f"  {', '.join(exercise_names(defined(cell)))}: {reason}")
+                else:
+                    chosen, names = more, names | defined(cell)
         yours = [name for cell in cells if cell.id in chosen for name in exercise_names(defined(cell))]
         both = [chosen.get(cell.id, cell) for cell in cells]
         text = with_helpers(module, both, notebook, chapter)
@@ -248,18 +266,19 @@ def update(folder: Path = NOTEBOOKS, only: str = "") -> list[str]:
         if not old_path.exists():
             continue
         old, new = read(old_path), learners_edition(read(path))
-        answers = answers_in(old, solution)
-        known = {cell.id for cell in new.cells} | {cell.id for cell in answers.values()}
-        for cell in new.cells:
+        answers = answers_in(old, solution, unfinished=True)
+        place = {cell.source: i for i, cell in enumerate(new.cells)}  # some front ends drop ids
+        place |= {cell.id: i for i, cell in enumerate(new.cells)}
+        for i, cell in enumerate(new.cells):
             if cell.id in answers:
+                place[answers[cell.id].id] = i
                 cell.source = answers[cell.id].source
-        place = {cell.id: i for i, cell in enumerate(new.cells)}
         extras: dict[int, list] = {}
         after, own = -1, 0
         for cell in old.cells:
-            if cell.id in known:
-                after = place.get(cell.id, after)
-            elif not exercise_names(defined(cell) if cell.cell_type == "code" else set()):
+            if cell.id in place or cell.source in place:
+                after = place.get(cell.id, place.get(cell.source))
+            elif not (is_unwritten(cell) and exercise_names(defined(cell))):
                 extras.setdefault(after, []).append(cell)
                 own += 1
         cells = list(extras.get(-1, []))

@@ -16,21 +16,21 @@ COLOURS = {"✓": "#009E73", "✗": "#D55E00", "○": "#9ca3af"}
 
 
 def recorded() -> dict[str, str]:
-    """Return the last state of each exercise that was ever checked: ✓, ✗ or ○ under its number."""
+    """Return the last state of each exercise that was ever checked: ✓, ✗ or ○ under its name."""
     try:
         states = json.loads(FILE.read_text("utf-8"))
-        return {number: state for number, state in states.items() if state in COLOURS}
+        return {name: state for name, state in states.items() if state in COLOURS}
     except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, AttributeError):
         return {}
 
 
-def record(number: str, state: str) -> None:
+def record(name: str, state: str) -> None:
     """Remember the state of an exercise, if it is a learner's notebook that was checked."""
     states = recorded()
-    if Path.cwd() != NOTEBOOKS or os.environ.get("PYTEST_CURRENT_TEST") or states.get(number) == state:
+    if Path.cwd() != NOTEBOOKS or os.environ.get("PYTEST_CURRENT_TEST") or states.get(name) == state:
         return
     with replacing(FILE) as path:
-        path.write_text(json.dumps(states | {number: state}), "utf-8")
+        path.write_text(json.dumps(states | {name: state}), "utf-8")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Progress:
     def summary(self) -> str:
         """Return how much is done, left, and theirs, in one line."""
         every = list(exercises().values())
-        done = [exercise for exercise in every if self.states.get(exercise.number) == "✓"]
+        done = [exercise for exercise in every if self.states.get(exercise.name) == "✓"]
         left = sum(exercise.minutes for exercise in every) - sum(exercise.minutes for exercise in done)
         kept = sum(map(len, self.theirs.values()))
         return (
@@ -60,7 +60,7 @@ class Progress:
 
     def __repr__(self) -> str:
         lines = [
-            f"{chapter}  " + "  ".join(f"{self.states.get(e.number, '○')} {e.number}" for e in row)
+            f"{chapter}  " + "  ".join(f"{self.states.get(e.name, '○')} {e.number}" for e in row)
             for chapter, row in self.chapters().items()
         ]
         return "\n".join([*lines, self.summary()])
@@ -70,7 +70,7 @@ class Progress:
         for chapter, row in self.chapters().items():
             boxes = "".join(
                 f"<span title='{e.number} {html.escape(e.name)}, {e.minutes} minutes' style='{BOX};"
-                f"background:{COLOURS[self.states.get(e.number, '○')]}'>{self.states.get(e.number, '○')}</span>"
+                f"background:{COLOURS[self.states.get(e.name, '○')]}'>{self.states.get(e.name, '○')}</span>"
                 for e in row
             )
             rows.append(

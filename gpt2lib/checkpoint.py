@@ -101,7 +101,7 @@ class _NoDrawing(TorchFunctionMode):
     """Skip the drawing of initial values, which costs seconds, for a model that gets others anyway."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        if getattr(function, "__module__", None) == "torch.nn.init" or function is torch.Tensor.normal_:
+        if getattr(function, "__module__", None) == "torch.nn.init":
             return (kwargs or {}).get("tensor", args[0] if args else None)
         return function(*args, **(kwargs or {}))
 
@@ -202,6 +202,8 @@ def from_pretrained(
     config = read_config(directory)
     weights = read_weights(directory, config, dtype)
     model = empty_model(config)
+    if any(buffer.is_meta for buffer in model.buffers()):  # a stored mask, say, is in no checkpoint
+        model = GPT2(config)
     model.load_state_dict(weights, assign=True)
     has_tokenizer = any((directory / name).is_file() for name in ("merges.txt", "tokenizer.json"))
     return model.to(device).eval(), Tokenizer.load(directory) if has_tokenizer else Tokenizer.gpt2()

@@ -110,6 +110,8 @@ class GPT2(nn.Module):
     def reset_parameters(self) -> None:
         """Draw fresh weights: normal with the width of `initial_std`, biases 0, gains 1."""
         for name, parameter in self.named_parameters():
+            if parameter.is_meta:
+                continue  # it has a shape and no values
             gain = "ln_" in name and name.endswith("weight")
             parameter.normal_(0.0, initial_std(name, self.config.n_layer)).add_(float(gain))
 

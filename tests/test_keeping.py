@@ -120,15 +120,15 @@ def test_progress_survives_and_forgives(tmp_path, monkeypatch):
     monkeypatch.setattr("course.mapping.NOTEBOOKS", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    record("3.2", "✓")
-    record("3.3", "✗")
-    record("3.3", "✓")
-    assert recorded() == {"3.2": "✓", "3.3": "✓"}
+    record("causal_mask", "✓")
+    record("masked_softmax", "✗")
+    record("masked_softmax", "✓")
+    assert recorded() == {"causal_mask": "✓", "masked_softmax": "✓"}
     text = repr(Progress(recorded(), {"attention": ["causal_mask"]}))
     assert "✓ 3.2" in text and "○ 3.4" in text and "2 of" in text and "1 of the library's" in text
     assert "✓" in Progress(recorded(), {})._repr_html_()
     (tmp_path / "progress.json").write_text("{broken")
     assert recorded() == {}
     monkeypatch.chdir("/")
-    record("3.2", "✓")  # not a learner's notebook
+    record("causal_mask", "✓")  # not a learner's notebook
     assert recorded() == {}

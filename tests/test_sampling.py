@@ -49,7 +49,8 @@ def test_top_p_keeps_the_token_that_crosses():
     assert kept(keep_top_p(exact, 0.75)) == [[0, 1]]
 
 
-rows = st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=30)
+# Steps of 0.001: closer logits may have equal probabilities, and either order is right then.
+rows = st.lists(st.floats(-20, 20).map(lambda x: round(x, 3)), min_size=1, max_size=30)
 
 
 @settings(max_examples=300, deadline=None, database=None, derandomize=True)

@@ -1468,7 +1468,8 @@ class ByOwnBuffer(nn.Module):
         self.n_head, self.width = config.n_head, config.n_embd // config.n_head
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)
-        self.register_buffer("seen", torch.ones(64, 64, dtype=torch.bool).tril(), persistent=False)
+        S = config.n_positions
+        self.register_buffer("seen", torch.ones(S, S, dtype=torch.bool).tril(), persistent=False)
 
     def forward(self, x, cache=None):
         v, k, q = (cut(part, self.n_head) for part in reversed(self.c_attn(x).tensor_split(3, dim=-1)))
