@@ -10,7 +10,7 @@ lab: $(READY)  ## open the course
 	$(PY) -m jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(NOTEBOOK)
 
 test: $(READY)  ## everything that must hold, both editions of every notebook included
-	$(PY) -m pytest --nbval
+	$(PY) -m pytest --nbval --numprocesses=auto --dist=loadfile
 
 build: $(READY)  ## notebooks/ and gpt2lib/ from solutions/
 	$(PY) -m course build

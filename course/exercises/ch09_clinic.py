@@ -1,804 +1,1760 @@
-"""The exercises of chapter 09: patients that run and train and are wrong, and probes that find them out."""
+"""The exercises of chapter 09: probes that tell a healthy GPT-2 from one that is silently wrong."""
 
+import copy
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from types import SimpleNamespace
+
+import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from course.exercise import Exercise, Mistake
-from gpt2lib.attention import CausalSelfAttention, attend, causal_mask, merge_heads, split_heads
-from gpt2lib.cache import KVCache
 from gpt2lib.config import GPT2Config
-from gpt2lib.embeddings import unembed
-from gpt2lib.model import GPT2
 
-SIZES = GPT2Config(vocab_size=61, n_positions=24, n_embd=24, n_layer=3, n_head=3)
-OTHER = GPT2Config(vocab_size=97, n_positions=16, n_embd=20, n_layer=2, n_head=4)
+ROUNDING = 3e-6  # how far the logits of a model that rounds differ from call to call
+
+
+def noise(seed, *shape):
+    """Random numbers that are the same on every run."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def ids(seed, B, T):
+    """Random token ids (B, T)."""
+    return torch.randint(VOCABULARY, (B, T), generator=torch.Generator().manual_seed(seed))
 
 
 # --- the patients
 
+VOCABULARY = 17
 
-class Patient(GPT2):
-    """A GPT2 with one thing to get wrong: what is done where it is not GPT-2's way."""
 
-    def position(self, start, T):
-        """Return the positions of T new tokens after `start`: (T,)."""
-        return torch.arange(start, start + T)
+class SmallGPT2(nn.Module):
+    """A GPT-2 with random weights, written without the library; a sick one replaces some of the methods."""
 
-    def mixed(self, x):
-        """Return the vectors (B, T, C) before the first block."""
+    rounds = False  # True: the last digits of its logits differ from call to call
+
+    def __init__(self, layers=2, heads=2, width=8, room=24, spread=None, wpe=1.0):
+        """Draw weights of the standard deviation `spread` as before training; without it, large ones."""
+        super().__init__()
+        self.config = GPT2Config(
+            vocab_size=VOCABULARY, n_positions=room, n_embd=width, n_layer=layers, n_head=heads
+        )
+        self.wte, self.wpe = nn.Embedding(VOCABULARY, width), nn.Embedding(room, width)
+        self.c_attn = nn.ModuleList(nn.Linear(width, 3 * width) for _ in range(layers))
+        self.c_proj = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
+        self.mlp = nn.ModuleList(
+            nn.Sequential(nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width))
+            for _ in range(layers)
+        )
+        self.gains = nn.Parameter(torch.empty(2 * layers + 1, width))
+        self.shifts = nn.Parameter(torch.empty(2 * layers + 1, width))
+        with torch.no_grad():
+            for seed, (name, parameter) in enumerate(self.named_parameters()):
+                size = 1.0 if name.startswith("w") else 0.3
+                size = size if spread is None else spread
+                parameter.copy_(size * noise(seed, *parameter.shape))
+            self.wpe.weight.mul_(wpe)
+            self.gains.copy_(1 + self.gains if spread is None else torch.ones_like(self.gains))
+            self.shifts.mul_(1.0 if spread is None else 0.0)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def positions(self, tokens, start):
+        return torch.arange(start, start + tokens.shape[1])
+
+    def vectors(self, tokens, start):
+        return self.wte(tokens) + self.wpe(self.positions(tokens, start))
+
+    def mask(self, layer, T, S, cached):
+        return torch.ones(T, S, dtype=torch.bool).tril(S - T)
+
+    def norm(self, x):
+        return F.layer_norm(x, x.shape[-1:])
+
+    def seen(self, layer, k, v, cache):
+        return cache[layer].append(k, v)
+
+    def merge(self, layer, y):
+        return y.transpose(1, 2).flatten(2)
+
+    def between(self, layer, x):
         return x
+
+    def head(self, x):
+        return x @ self.wte.weight.T
+
+    def attention(self, layer, x, cache):
+        B, T, C = x.shape
+        q, k, v = (
+            part.view(B, T, self.config.n_head, -1).transpose(1, 2)
+            for part in self.c_attn[layer](x).split(C, dim=-1)
+        )
+        if cache is not None:
+            k, v = self.seen(layer, k, v, cache)
+        mask = self.mask(layer, T, k.shape[2], cache is not None)
+        bias = mask if mask.is_floating_point() else torch.zeros(mask.shape).masked_fill(~mask, -math.inf)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return self.c_proj[layer](self.merge(layer, y))
 
     def forward(self, tokens, cache=None, *, last_only=False):
-        start = 0 if cache is None else cache.length
-        places = self.position(start, tokens.shape[1])
-        x = self.mixed(self.wte(tokens) + self.wpe(places))
-        for i, block in enumerate(self.h):
-            x = block(x, None if cache is None else cache[i])
-        return unembed(self.ln_f(x[:, -1:] if last_only else x), self.wte.weight)
+        x = self.vectors(tokens, 0 if cache is None else cache.length)
+        for layer in range(self.config.n_layer):
+            gains, shifts = self.gains[2 * layer :], self.shifts[2 * layer :]
+            x = x + self.attention(layer, self.norm(x) * gains[0] + shifts[0], cache)
+            x = self.between(layer, x + self.mlp[layer](self.norm(x) * gains[1] + shifts[1]))
+        x = self.norm(x) * self.gains[-1] + self.shifts[-1]
+        logits = self.head(x[:, -1:] if last_only else x)
+        if self.rounds:
+            logits = logits + ROUNDING * (2 * torch.rand(logits.shape, generator=self.generator) - 1)
+        return logits
 
 
-class SickAttention(CausalSelfAttention):
-    """Attention of which some heads look where they should not."""
+@dataclass(frozen=True)
+class Patient:
+    """A model to be examined: what it is, in words for the learner, and how it is made."""
 
-    heads = slice(None)
+    says: str
+    parts: dict = field(default_factory=dict)  # what its class does otherwise than SmallGPT2
+    sizes: dict = field(default_factory=dict)
+    kind: type = SmallGPT2
 
-    def allowed(self, T, S, cached):
-        """Return which tokens the sick heads look at: bool (T, S)."""
-        return causal_mask(T, S)
+    def __repr__(self):
+        return self.says
 
-    def forward(self, x, cache=None):
-        q, k, v = (split_heads(part, self.n_head) for part in self.c_attn(x).chunk(3, dim=-1))
-        if cache is not None:
-            k, v = cache.append(k, v)
-        T, S = q.shape[2], k.shape[2]
-        y = attend(q, k, v, causal_mask(T, S))
-        sick = attend(q, k, v, self.allowed(T, S, cache is not None))
-        y[:, self.heads] = sick[:, self.heads]
-        return self.c_proj(merge_heads(y))
+    def model(self):
+        return type("Patient", (self.kind,), self.parts)(**self.sizes)
 
 
-def model_of(kind=Patient, config=SIZES, seed=0):
-    """Return a model of this kind with random numbers in every parameter."""
-    model = kind(config)
-    generator = torch.Generator().manual_seed(seed)
+def patient(says, parts=None, kind=SmallGPT2, **sizes):
+    return Patient(says, parts or {}, sizes, kind)
+
+
+HEALTHY = patient("a healthy model of 2 layers")
+ROUNDS = patient("a healthy model whose last digits differ from call to call", {"rounds": True})
+BLANK = patient("a healthy model whose weights are all 0", spread=0.0)
+LARGER = patient("a healthy model of 3 layers with 3 heads", layers=3, heads=3, width=12)
+
+
+def verdict(result):
+    """Return a probe's result as a bool, where it is one in a tensor or an array."""
+    if isinstance(result, (torch.Tensor, np.generic)) and str(result.dtype).endswith("bool"):
+        return bool(result.item()) if result.ndim == 0 else result
+    return result
+
+
+def run_probe(answer, patient, tokens):
+    """Let a probe examine a patient."""
     with torch.no_grad():
-        for name, weight in model.named_parameters():
-            scale = 0.2 if weight.ndim == 1 else 0.35
-            weight.copy_(scale * torch.randn(weight.shape, generator=generator))
-            if "ln_" in name and name.endswith("weight"):
-                weight.add_(1.0)
-    return model.eval()
+        return verdict(answer(patient.model(), tokens))
 
 
-def with_attention(allowed, layers=(0, 1, 2), heads=slice(None)):
-    """Return a model in whose layers the heads look where `allowed(T, S, cached)` says."""
-    model = model_of()
-    for i in layers:
-        attn = model.h[i].attn
-        attn.__class__ = type("SickAttention", (SickAttention,), {"heads": heads})
-        attn.allowed = allowed
-    return model
+def near(a, b, atol=1e-3):
+    return torch.allclose(a, b, rtol=0, atol=atol)
 
 
-def with_method(**methods):
-    """Return a model with other methods."""
-    return model_of(type("Patient", (Patient,), methods))
+def loosely(a, b):
+    return near(a, b, 0.5)
 
 
-def ahead(by):
-    """Look `by` tokens further than allowed."""
-    return lambda T, S, cached: torch.ones(T, S, dtype=torch.bool).tril(S - T + by)
+def same_words(a, b):
+    return torch.equal(a.argmax(-1), b.argmax(-1))
 
 
-def only_far(T, S, cached):
-    """Look back, and at the token six places ahead."""
-    mask = causal_mask(T, S)
-    if T == S > 6:
-        mask[torch.arange(T - 6), torch.arange(6, T)] = True
-    return mask
+def turned_round(probe):
+    """The opposite of a right probe."""
+    return lambda model, tokens: not probe(model, tokens)
 
 
-def window_with_cache(T, S, cached):
-    """Forget, with a cache, what is more than three tokens back."""
-    mask = causal_mask(T, S)
-    return mask & ~mask.tril(S - T - 4) if cached else mask
+def calls_all_healthy(model, tokens):
+    return model(tokens).shape == (*tokens.shape, model.config.vocab_size)
 
 
-def no_mask_in_chunks(T, S, cached):
-    """See everything where several tokens come to a cache that holds some."""
-    return torch.ones(T, S, dtype=torch.bool) if cached and 1 < T < S else causal_mask(T, S)
-
-
-def sharing(*parts):
-    """Return a model whose blocks have these parts in common with the first block."""
-    model = model_of()
-    for block in model.h[1:]:
-        for part in parts:
-            setattr(block, part, getattr(model.h[0], part))
-    return model
-
-
-def with_own_head():
-    model = model_of()
-    model.head = nn.Linear(SIZES.n_embd, SIZES.vocab_size, bias=False)
-    return model
-
-
-def without_biases():
-    model = model_of()
-    for block in model.h:
-        block.attn.c_attn.bias = None
-    return model
-
-
-def narrow_mlp():
-    model = model_of()
-    for block in model.h:
-        block.mlp.c_fc = nn.Linear(SIZES.n_embd, 2 * SIZES.n_embd)
-        block.mlp.c_proj = nn.Linear(2 * SIZES.n_embd, SIZES.n_embd)
-    return model
-
-
-def with_zeros(name):
-    """Return a model in which one embedding is all zeros."""
-    model = model_of()
-    with torch.no_grad():
-        getattr(model, name).weight.zero_()
-    return model
-
-
-def others_mean(self, x):
-    """Take the mean over the texts of the batch away, as a norm over the wrong axis does."""
-    return x - 0.5 * x.mean(dim=0, keepdim=True) if len(x) > 1 else x
-
-
-def second_sees_first(self, x):
-    """Let the last text of a batch hear of the first."""
-    if len(x) == 1:
-        return x
-    return torch.cat([x[:-1], x[-1:] + 0.3 * x[:1]])
-
-
-def batch_as_time(self, x):
-    """Read (B, T, C) as if it were (T, B, C) and back, which mixes texts."""
-    B, T, C = x.shape
-    return 0.7 * x + 0.3 * x.reshape(T, B, C).transpose(0, 1)
-
-
-HEALTHY = {"healthy": model_of, "healthy, of another size": lambda: model_of(config=OTHER, seed=1)}
-FUTURE = {
-    "every layer looks 1 token ahead": lambda: with_attention(ahead(1)),
-    "the last layer has no mask": lambda: with_attention(ahead(99), [2]),
-    "1 head of 3 in the first layer looks 1 token ahead": lambda: with_attention(ahead(1), [0], [1]),
-    "the first layer looks at the token 6 places ahead": lambda: with_attention(only_far, [0]),
-}
-CACHED = {
-    "with a cache positions start at 0 again": lambda: with_method(
-        position=lambda self, start, T: torch.arange(T)
-    ),
-    "with a cache positions are 1 too high": lambda: with_method(
-        position=lambda self, start, T: torch.arange(start, start + T) + (start > 0)
-    ),
-    "with a cache tokens are forgotten after 3": lambda: with_attention(window_with_cache),
-    "no mask where several tokens come to a filled cache": lambda: with_attention(no_mask_in_chunks),
-}
-MIXED = {
-    "the mean over the batch is taken away": lambda: with_method(mixed=others_mean),
-    "the last text hears of the first": lambda: with_method(mixed=second_sees_first),
-    "batch and time exchanged by a reshape": lambda: with_method(mixed=batch_as_time),
-}
-PLACELESS = {
-    "positions are never added": lambda: with_method(position=lambda self, start, T: torch.full((T,), 5)),
-    "all tokens get the position of the first": lambda: with_method(
-        position=lambda self, start, T: torch.full((T,), start)
-    ),
-    "wpe is all zeros": lambda: with_zeros("wpe"),
-}
-COUNTED = {
-    "[Block(config)] * n_layer: one block three times": lambda: sharing("attn", "mlp", "ln_1", "ln_2"),
-    "the blocks share one MLP": lambda: sharing("mlp"),
-    "the head has a matrix of its own": with_own_head,
-    "c_attn without biases": without_biases,
-    "the MLP is twice as wide, not four times": narrow_mlp,
-}
-EVERY = HEALTHY | FUTURE | CACHED | MIXED | PLACELESS | COUNTED
-
-
-def patient(name: str) -> GPT2:
-    """Return a patient of the clinic by its name."""
-    return EVERY[name]()
-
-
-def tokens_for(model, B=1, T=12, seed=3):
-    """Return ids (B, T) that the model can read."""
-    return torch.randint(model.config.vocab_size, (B, T), generator=torch.Generator().manual_seed(seed))
-
-
-def cases_of(sick):
-    """Healthy and sick patients by turns, a healthy one first."""
-    names = list(sick)
-    return lambda: [
-        ("healthy",),
-        (names[0],),
-        ("healthy, of another size",),
-        *((name,) for name in names[1:]),
-    ]
-
-
-def running(B=1, T=12):
-    """Call a probe with the patient and some tokens."""
-
-    @torch.no_grad()
-    def run(probe, name):
-        model = patient(name)
-        return probe(model, tokens_for(model, B, T))
-
-    return run
-
-
-@torch.no_grad()
-def run_without_tokens(probe, name):
-    return probe(patient(name))
-
-
-def close(a, b, atol=1e-4):
-    return torch.allclose(a, b, atol=atol)
-
-
-def healthy_always(says, takes=2):
-    """The probe that finds nobody ill."""
-    return Mistake("always-healthy", (lambda m, t: True) if takes == 2 else (lambda m: True), says, 1)
-
-
-def negated(right, takes=2):
-    """The probe with True and False exchanged."""
-    wrong = (lambda m, t: not right(m, t)) if takes == 2 else (lambda m: not right(m))
+def calls_all_sick(says):
+    """A probe that is never content, and what to say about it."""
     return Mistake(
-        "negated",
-        wrong,
-        "your probe says True for the sick and False for the healthy. It answers the question in its name: "
-        "True is healthy.",
-        1,
+        "calls-all-sick", lambda model, tokens: False, f"your probe calls every model sick. {says}", 1
     )
+
+
+TOO_EXACT = (
+    "you allow no rounding, and a healthy model fails. The same sum, added up in another order, is rounded in "
+    "another way, and torch.allclose allows 1e-8 next to 0 unless you say more: pass atol=1e-3."
+)
+TOLERANCES = [  # (id, how two tensors are compared, what to say): for probes that ask whether they agree
+    ("exact", torch.equal, TOO_EXACT),
+    ("exact", torch.allclose, TOO_EXACT),
+    (
+        "too-wide",
+        loosely,
+        "your tolerance is so wide that a mild case passes. Rounding moves these logits by less than 1e-5, so "
+        "a tolerance of 1e-3 leaves room enough.",
+    ),
+    (
+        "argmax",
+        same_words,
+        "you compare which token is most likely, and a mild case passes. A disease can move every logit and "
+        "leave the largest one the largest: compare the logits.",
+    ),
+]
+
+
+def tolerance_mistakes(probe_with):
+    """The same probe with another comparison each time."""
+    return [Mistake(name, probe_with(close), says, 3) for name, close, says in TOLERANCES]
 
 
 # --- 9.1 sees_no_future
 
 
-def other(tokens, model):
-    return (tokens + 1) % model.config.vocab_size
-
-
-def change_from(model, tokens, t):
-    return torch.cat([tokens[:, :t], other(tokens, model)[:, t:]], dim=1)
-
-
-def future_by_change(model, tokens):
-    before = model(tokens)
-    return all(
-        close(model(change_from(model, tokens, t))[:, :t], before[:, :t]) for t in range(1, tokens.shape[1])
-    )
-
-
-def future_by_prefix(model, tokens):
-    whole = model(tokens)
-    return all(close(model(tokens[:, :t]), whole[:, :t]) for t in range(1, tokens.shape[1] + 1))
-
-
-def future_one_at_a_time(model, tokens):
-    before = model(tokens)
-    for t in range(1, tokens.shape[1]):
-        changed = tokens.clone()
-        changed[:, t] = other(tokens, model)[:, t]
-        if (model(changed) - before)[:, :t].abs().max() > 1e-4:
-            return False
-    return True
-
-
-def future_last_rows(model, tokens):
-    whole = model(tokens)
-    rows = torch.stack([model(tokens[:, : t + 1])[:, -1] for t in range(tokens.shape[1])], dim=1)
-    return bool(torch.isclose(rows, whole, atol=1e-3).all())
-
-
-def future_in_first_row(model, tokens):
-    return close(model(change_from(model, tokens, tokens.shape[1] - 1))[:, 0], model(tokens)[:, 0])
-
-
-def future_later_rows(model, tokens):
-    return close(model(change_from(model, tokens, 4))[:, 4:], model(tokens)[:, 4:])
-
-
-def future_all_rows(model, tokens):
-    return close(model(change_from(model, tokens, 4)), model(tokens))
-
-
-def future_argmax(model, tokens):
-    changed = change_from(model, tokens, tokens.shape[1] - 1)
-    return torch.equal(model(changed)[:, :-1].argmax(-1), model(tokens)[:, :-1].argmax(-1))
-
-
-def future_far(model, tokens):
-    return close(model(change_from(model, tokens, 8))[:, :7], model(tokens)[:, :7])
-
-
-NO_FUTURE = Exercise(
-    number="9.1",
-    name="sees_no_future",
-    level=2,
-    minutes=10,
-    done="no mask that is one place off will ever get past you.",
-    hints=(
-        "Run the model twice, on two texts that are the same up to some place and differ from there on. What "
-        "must be the same in the two results?",
-        "If the texts differ from token t on, compare the logits [:, :t], with torch.allclose and a small "
-        "tolerance. Which t? The mistake may show at one place only.",
-        "Or read beginnings: for every t, model(tokens[:, :t]) must be model(tokens)[:, :t]. Return False as "
-        "soon as one of them is not.",
-    ),
-    cases=cases_of(FUTURE),
-    run=running(),
-    arguments=("patient",),
-    mistakes=[
-        healthy_always(
-            "your probe finds nobody ill, not even a model without any mask. Change a late token and look at "
-            "the logits of the tokens before it."
-        ),
-        negated(future_by_change),
-        Mistake(
-            "rows-that-may-change",
-            future_later_rows,
-            "you compare logits that may change: those at the changed token and after it. Only those before it "
-            "must stay.",
-            2,
-        ),
-        Mistake(
-            "rows-that-may-change",
-            future_all_rows,
-            "you compare logits that may change: those at the changed token and after it. Only those before it "
-            "must stay.",
-            2,
-        ),
-        Mistake(
-            "first-row-only",
-            future_in_first_row,
-            "you look at the first row only. A model that looks one token ahead shows it at the row just "
-            "before the changed token; compare all rows before it.",
-            2,
-        ),
-        Mistake(
-            "gap",
-            future_far,
-            "you leave out the row just before the change. It is the one at which looking one token ahead "
-            "shows first.",
-            2,
-        ),
-        Mistake(
-            "argmax",
-            future_argmax,
-            "you compare the likeliest tokens. A small leak moves the logits and leaves the winner; compare "
-            "the logits themselves.",
-            2,
-        ),
-        Mistake(
-            "always-healthy",
-            lambda m, t: close(m(change_from(m, t, t.shape[1] - 1))[:, :-1], m(t)[:, :-1], 100.0),
-            "your probe finds nobody ill, not even a model without any mask. Change a late token and look at "
-            "the logits of the tokens before it, with a tolerance no wider than rounding needs, 0.0001.",
-            1,
-        ),
-    ],
-    styles=[future_by_change, future_by_prefix, future_one_at_a_time, future_last_rows],
-)
-
-
-# --- 9.2 cache_agrees
-
-
-def read_in(model, tokens, *parts):
-    cache = KVCache(model.config, len(tokens))
-    return torch.cat([model(part, cache) for part in tokens.split(list(parts), dim=1)], dim=1)
-
-
-def cache_by_parts(model, tokens):
-    T = tokens.shape[1]
-    whole = model(tokens)
-    return all(close(read_in(model, tokens, *parts), whole) for parts in ([5, *[1] * (T - 5)], [2, 6, T - 8]))
-
-
-def cache_by_every_cut(model, tokens):
-    T = tokens.shape[1]
-    whole = model(tokens)
-    cuts = [(a, b - a, T - b) for a in range(1, T - 1) for b in range(a + 1, T)]
-    return all(close(read_in(model, tokens, *cut), whole) for cut in cuts)
-
-
-def cache_by_loop(model, tokens):
-    whole = model(tokens)
-    for size in (1, 3):
-        cache, done = KVCache(model.config, 1), 0
-        while done < tokens.shape[1]:
-            part = model(tokens[:, done : done + size], cache)
-            if (part - whole[:, done : done + size]).abs().max() > 1e-3:
-                return False
-            done += size
-    return True
-
-
-def cache_with_one_prefill(model, tokens):
-    return close(read_in(model, tokens, tokens.shape[1]), model(tokens))
-
-
-def cache_one_by_one(model, tokens):
-    return close(read_in(model, tokens, *[1] * tokens.shape[1]), model(tokens))
-
-
-def cache_short(model, tokens):
-    tokens = tokens[:, :4]
-    return close(read_in(model, tokens, 2, 1, 1), model(tokens))
-
-
-def cache_never_filled(model, tokens):
-    parts = [model(part, KVCache(model.config)) for part in tokens.split(1, dim=1)]
-    return close(torch.cat(parts, dim=1), model(tokens))
-
-
-CACHE_AGREES = Exercise(
-    number="9.2",
-    name="cache_agrees",
-    level=3,
-    minutes=15,
-    done="a cache can only be right in one way, and you can tell.",
-    hints=(
-        "Read the same text twice: at once without a cache, and in parts with one KVCache(model.config). The "
-        "logits must be the same, row for row.",
-        "Which parts? A prompt and then single tokens, and also several tokens to a cache that holds some "
-        "already. Each finds mistakes that the other doesn't.",
-        "For parts 5, 1, 1, ... and 2, 6, 4: one new cache each, collect model(part, cache), torch.cat them "
-        "along dim=1 and compare with model(tokens).",
-    ),
-    cases=cases_of(CACHED),
-    run=running(),
-    arguments=("patient",),
-    mistakes=[
-        healthy_always(
-            "your probe finds nobody ill. A prefill into an empty cache does the same as no cache at all; read "
-            "on with the same cache and compare what comes then."
-        ),
-        Mistake(
-            "always-healthy",
-            cache_with_one_prefill,
-            "your probe finds nobody ill. A prefill into an empty cache does the same as no cache at all; read "
-            "on with the same cache and compare what comes then.",
-            1,
-        ),
-        negated(cache_by_parts),
-        Mistake(
-            "one-by-one-only",
-            cache_one_by_one,
-            "you only ever add one token at a time. A mask is needed, and may be missing, when several tokens "
-            "come to a cache that holds some already.",
-            2,
-        ),
-        Mistake(
-            "too-short",
-            cache_short,
-            "your text is too short: what is forgotten after a few tokens is not missed in it. Use the whole "
-            "text, and read some of it in one call of several tokens.",
-            2,
-        ),
-        Mistake(
-            "new-cache-each-time",
-            cache_never_filled,
-            "you open a new cache for each part, so that no token sees the ones before it and even healthy "
-            "models fail. One cache serves the whole text.",
-            3,
-        ),
-    ],
-    styles=[cache_by_parts, cache_by_every_cut, cache_by_loop],
-)
-
-
-# --- 9.3 texts_are_separate
-
-
-def separate_by_rows(model, tokens):
-    together = model(tokens)
-    return all(close(model(tokens[i : i + 1]), together[i : i + 1]) for i in range(len(tokens)))
-
-
-def separate_by_change(model, tokens):
-    before = model(tokens)
-    for i in range(len(tokens)):
-        changed = tokens.clone()
-        changed[i] = other(tokens, model)[i]
-        rest = [j for j in range(len(tokens)) if j != i]
-        if not close(model(changed)[rest], before[rest]):
-            return False
-    return True
-
-
-def separate_by_stack(model, tokens):
-    alone = torch.cat([model(row[None]) for row in tokens])
-    return (alone - model(tokens)).abs().max().item() < 1e-3
-
-
-def separate_first_only(model, tokens):
-    return close(model(tokens[:1]), model(tokens)[:1])
-
-
-def separate_copies(model, tokens):
-    together = model(tokens[:1].expand(3, -1))
-    return close(together[0], together[1]) and close(together[0], together[2])
-
-
-def separate_all_rows(model, tokens):
-    return close(model(torch.cat([tokens[:1], other(tokens, model)[1:]])), model(tokens))
-
-
-SEPARATE = Exercise(
-    number="9.3",
-    name="texts_are_separate",
-    level=2,
-    minutes=10,
-    done="what stands beside a text in a batch is none of its business, and you can prove it.",
-    hints=(
-        "tokens holds several texts. What should a text's logits be when it is read alone, and when it is read "
-        "beside others?",
-        "tokens[i : i + 1] is text i as a batch of one. Compare its logits with row i of model(tokens).",
-        "Do it for every i: one text may be affected and the others not. All of them have to agree.",
-    ),
-    cases=cases_of(MIXED),
-    run=running(B=3),
-    arguments=("patient",),
-    mistakes=[
-        healthy_always(
-            "your probe finds nobody ill. Read each text of the batch alone as well, and compare it with its "
-            "row in the batch."
-        ),
-        negated(separate_by_rows),
-        Mistake(
-            "first-only",
-            separate_first_only,
-            "you compare the first text only. There are models in which only another one is disturbed; compare "
-            "all of them.",
-            3,
-        ),
-        Mistake(
-            "copies",
-            separate_copies,
-            "your batch holds copies of one text. If texts mix, copies mix with their like; use different "
-            "texts, and read each alone as well.",
-            1,
-        ),
-        Mistake(
-            "all-rows",
-            separate_all_rows,
-            "you compare all rows, those of the changed texts too. Their logits must change; only the texts "
-            "that stayed may not.",
-            2,
-        ),
-    ],
-    styles=[separate_by_rows, separate_by_change, separate_by_stack],
-)
-
-
-# --- 9.4 knows_positions
-
-
-def repeated(model, tokens):
-    return tokens[:1, :1].expand(1, tokens.shape[1])
-
-
-def positions_by_repeating(model, tokens):
-    logits = model(repeated(model, tokens))[0]
-    return not any(close(a, b, 1e-3) for a, b in zip(logits, logits[1:]))
-
-
-def positions_by_norm(model, tokens):
-    logits = model(torch.full_like(tokens[:1], 7))[0]
-    return (logits[1:] - logits[:-1]).abs().amax(dim=-1).min().item() > 1e-3
-
-
-def positions_by_pairs(model, tokens):
-    logits = model(repeated(model, tokens))[0]
-    T = len(logits)
-    return all(not torch.allclose(logits[i], logits[j], atol=1e-3) for i in range(T) for j in range(i))
-
-
-def positions_of_any_text(model, tokens):
-    logits = model(tokens)[0]
-    return not any(close(a, b, 1e-3) for a, b in zip(logits, logits[1:]))
-
-
-def positions_first_two(model, tokens):
-    logits = model(repeated(model, tokens))[0]
-    return not close(logits[0], logits[1], 1e-3)
-
-
-def positions_wide(model, tokens):
-    logits = model(repeated(model, tokens))[0]
-    return not any(close(a, b, 100.0) for a, b in zip(logits, logits[1:]))
-
-
-def positions_by_swapping(model, tokens):
-    swapped = tokens[:1].flip(1)
-    return not close(model(swapped)[:, -1], model(tokens[:1])[:, -1], 1e-3)
-
-
-POSITIONS = Exercise(
-    number="9.4",
-    name="knows_positions",
-    level=2,
-    minutes=10,
-    done="you can see what a model does not see.",
-    hints=(
-        "Give the model a text in which nothing but the position tells the tokens apart: the same token again "
-        "and again.",
-        "Without positions each of these tokens finds only copies of itself, however many there are, and its "
-        "row of logits is the same. With positions the rows differ.",
-        "Compare neighboring rows, all pairs of them: if two are alike, these two places are not told apart. "
-        "Return True if none are.",
-    ),
-    cases=cases_of(PLACELESS),
-    run=running(),
-    arguments=("patient",),
-    mistakes=[
-        healthy_always(
-            "your probe finds nobody ill. In a text of different tokens the rows differ anyway; use a text in "
-            "which only the position differs."
-        ),
-        Mistake(
-            "always-healthy",
-            positions_of_any_text,
-            "your probe finds nobody ill. In a text of different tokens the rows differ anyway; use a text in "
-            "which only the position differs.",
-            1,
-        ),
-        Mistake(
-            "always-healthy",
-            positions_by_swapping,
-            "your probe finds nobody ill. In another order the mask lets other tokens see each other, so the "
-            "result changes even without positions; use a text of one token repeated.",
-            1,
-        ),
-        negated(positions_by_repeating),
-        Mistake(
-            "nobody-healthy",
-            lambda m, t: not any(close(a, b, 20.0) for a, b in zip(*[m(repeated(m, t))[0]] * 2)),
-            "your probe finds nobody healthy: a row is compared with itself, or the tolerance is so wide that "
-            "all rows seem alike. Compare neighbors, with a tolerance of about 0.001.",
-            3,
-        ),
-        Mistake(
-            "nobody-healthy",
-            positions_wide,
-            "your probe finds nobody healthy: a row is compared with itself, or the tolerance is so wide that "
-            "all rows seem alike. Compare neighbors, with a tolerance of about 0.001.",
-            3,
-        ),
-        Mistake(
-            "weights-only",
-            lambda m, t: m.wpe.weight.abs().sum().item() > 0,
-            "you look at the weights of wpe. They may be fine and never be used; look at what comes out.",
-            1,
-        ),
-    ],
-    styles=[positions_by_repeating, positions_by_norm, positions_by_pairs, positions_first_two],
-)
-
-
-# --- 9.5 has_every_weight
-
-
-def numbers_in(model):
-    return sum(weight.numel() for weight in model.parameters())
-
-
-def wanted(config):
-    V, P, C, L = config.vocab_size, config.n_positions, config.n_embd, config.n_layer
-    return V * C + P * C + L * (12 * C * C + 13 * C) + 2 * C
-
-
-def weights_by_formula(model):
-    return numbers_in(model) == wanted(model.config)
-
-
-def weights_by_reference(model):
-    with torch.device("meta"):
-        return numbers_in(GPT2(model.config)) == numbers_in(model)
-
-
-def weights_by_names(model):
-    def shapes(m):
-        return {name: weight.shape for name, weight in m.named_parameters()}
-
-    return shapes(model) == shapes(GPT2(model.config))
-
-
-def weights_by_state(model):
-    state = model.state_dict()
-    own = {weight.data_ptr() for weight in state.values()}
-    right = {name: weight.shape for name, weight in GPT2(model.config).state_dict().items()}
-    return {name: weight.shape for name, weight in state.items()} == right and len(own) == len(state)
-
-
-def count_of(formula):
-    def probe(model):
-        c = model.config
-        return numbers_in(model) == formula(c.vocab_size, c.n_positions, c.n_embd, c.n_layer)
+def everywhere(mask):
+    """The part of a patient whose attention has another mask in every layer."""
+    return {"mask": lambda self, layer, T, S, cached: mask(T, S)}
+
+
+def in_layer(chosen, mask):
+    """The part of a patient whose attention has another mask in one layer."""
+
+    def method(self, layer, T, S, cached):
+        return mask(T, S) if layer == chosen else SmallGPT2.mask(self, layer, T, S, cached)
+
+    return {"mask": method}
+
+
+def one_ahead(T, S):
+    return torch.ones(T, S, dtype=torch.bool).tril(1)
+
+
+def one_head_open(T, S):
+    return torch.stack([torch.ones(T, S, dtype=torch.bool).tril(), torch.ones(T, S, dtype=torch.bool)])
+
+
+def with_open(row, column):
+    """A causal mask with one place open."""
+
+    def mask(T, S):
+        opened = torch.ones(T, S, dtype=torch.bool).tril()
+        if column < S:
+            opened[row, column] = True
+        return opened
+
+    return mask
+
+
+def open_after_5(T, S):
+    mask = torch.ones(T, S, dtype=torch.bool).tril()
+    mask[5:] |= one_ahead(T, S)[5:]
+    return mask
+
+
+def itself_alone(T, S):
+    return torch.eye(T, S, dtype=torch.bool)
+
+
+def lowered(T, S):
+    """Scores of the future are lowered, but by too little."""
+    return torch.zeros(T, S).masked_fill(~torch.ones(T, S, dtype=torch.bool).tril(), -5.0)
+
+
+def merged_by_reshape(self, layer, y):
+    return y.reshape(y.shape[0], y.shape[2], -1)
+
+
+def norm_over_tokens(self, x):
+    return (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+
+
+def future_cases():
+    """Healthy ones, then sick ones: everywhere, in one layer, in one head, at one place, faintly."""
+    tokens, longer = ids(1, 1, 8), ids(2, 2, 9)
+    zero_next = tokens.clone()
+    zero_next[0, 1] = 0
+    return [
+        (HEALTHY, tokens),
+        (ROUNDS, longer),
+        (LARGER, longer),
+        (patient("a model whose tokens see themselves alone", everywhere(itself_alone)), tokens),
+        (patient("each token sees one token ahead", everywhere(one_ahead)), tokens),
+        (patient("in layer 3 of 3 each token sees one ahead", in_layer(2, one_ahead), layers=3), longer),
+        (patient("in layer 2 one of 2 heads has no mask", in_layer(1, one_head_open)), longer),
+        (patient("1 layer, token 0 sees token 7", everywhere(with_open(0, 7)), layers=1), tokens),
+        (patient("in layer 2 token 0 sees token 1", in_layer(1, with_open(0, 1))), zero_next),
+        (patient("in layer 2 token 2 sees token 3", in_layer(1, with_open(2, 3))), tokens),
+        (patient("tokens from place 5 on see one ahead", everywhere(open_after_5)), tokens),
+        (patient("the future is played down, not hidden", in_layer(1, lowered)), tokens),
+        (patient("heads are merged without transposing back", {"merge": merged_by_reshape}), tokens),
+        (patient("LayerNorm runs over the tokens", {"norm": norm_over_tokens}), longer),
+    ]
+
+
+def another(model, tokens, place):
+    """The same texts with another token at one place."""
+    changed = tokens.clone()
+    changed[:, place] = (changed[:, place] + 1) % model.config.vocab_size
+    return changed
+
+
+def future_probe(
+    close=near,
+    places=lambda T: range(1, T),
+    rows=lambda logits, j: logits[:, :j],
+    change=another,
+):
+    """A probe that changes the token at each of the places and compares some rows before and after."""
+
+    def probe(model, tokens):
+        before = model(tokens)
+        return all(
+            close(rows(model(change(model, tokens, j)), j), rows(before, j)) for j in places(tokens.shape[1])
+        )
 
     return probe
 
 
-def state_shapes(model):
-    right = {name: weight.shape for name, weight in GPT2(model.config).state_dict().items()}
-    return {name: weight.shape for name, weight in model.state_dict().items()} == right
+def token_to_zero(model, tokens, place):
+    changed = tokens.clone()
+    changed[:, place] = 0
+    return changed
 
 
-WEIGHTS = Exercise(
-    number="9.5",
-    name="has_every_weight",
-    level=1,
-    minutes=10,
-    done="a model whose weights are counted cannot hide a layer that it lacks.",
+def sees_no_future_by_prefixes(model, tokens):
+    whole = model(tokens)
+    for length in range(1, tokens.shape[1]):
+        if (model(tokens[:, :length]) - whole[:, :length]).abs().max() > 1e-4:
+            return False
+    return True
+
+
+def sees_no_future_by_endings(model, tokens):
+    before, worst = model(tokens), 0.0
+    for j in range(1, tokens.shape[1]):
+        other = torch.cat([tokens[:, :j], (tokens[:, j:] + 5) % model.config.vocab_size], dim=1)
+        worst = max(worst, (model(other) - before)[:, :j].abs().max().item())
+    return worst < 1e-3
+
+
+def sees_no_future_by_matrix(model, tokens):
+    text, T = tokens[:1], tokens.shape[1]
+    texts = text.repeat(T, 1)
+    texts[range(T), range(T)] = (texts.diagonal() + 3) % model.config.vocab_size
+    influence = torch.stack([(model(t[None]) - model(text))[0].abs().amax(-1) for t in texts], dim=1)
+    return influence.triu(1).max() < 1e-3  # row i, column j: what token j does to row i
+
+
+LATER_ROWS = "you watch rows after the token that you change. Those may move, for they see it: watch the rows before it."
+SEES_NO_FUTURE = Exercise(
+    number="9.1",
+    name="sees_no_future",
+    level=2,
+    minutes=12,
+    done="you can catch a model that reads ahead, whichever part of it does.",
     hints=(
-        "Count: model.parameters() gives every weight tensor once, also where two modules share it.",
-        "How many should there be? Chapter 05 counted GPT-2 term by term; model.config has the sizes.",
-        "V*C + P*C + L*(12*C*C + 13*C) + 2*C with P for n_positions. Or count those of a GPT2(model.config).",
+        "Change one token of the text and read it again. Which rows of the logits may move, and which must "
+        "stay as they were?",
+        "If token j changes, the rows [:, :j] must stay. Do it for every j from 1 on: a leak may be at one "
+        "place alone. (tokens[:, j] + 1) % model.config.vocab_size is surely another token.",
+        "before = model(tokens). In a loop over j: clone the tokens, change column j, and return False if "
+        "torch.allclose(..., atol=1e-3) fails for the rows before j. What do you return after the loop?",
     ),
-    cases=cases_of(COUNTED),
-    run=run_without_tokens,
-    arguments=("patient",),
+    cases=future_cases,
+    run=run_probe,
     mistakes=[
-        healthy_always(
-            "your probe finds nobody ill. Count the weights and compare with what there should be.", 1
-        ),
-        negated(weights_by_formula, 1),
         Mistake(
-            "too-few-only",
-            lambda m: numbers_in(m) >= wanted(m.config),
-            "you only notice weights that are missing. A head with a matrix of its own has too many: the "
-            "count must be equal.",
-            2,
-        ),
-        Mistake(
-            "too-many-only",
-            lambda m: numbers_in(m) <= wanted(m.config),
-            "you only notice weights that are too many. Blocks that are one and the same have too few: the "
-            "count must be equal.",
-            2,
-        ),
-        Mistake(
-            "nobody-healthy",
-            count_of(lambda V, P, C, L: V * C + L * (12 * C * C + 13 * C) + 2 * C),
-            "your probe finds nobody healthy: a term of your count is missing or wrong. wte, wpe, for each "
-            "block 12C² + 13C, and 2C for the last LayerNorm.",
-            3,
-        ),
-        Mistake(
-            "nobody-healthy",
-            count_of(lambda V, P, C, L: 2 * V * C + P * C + L * (12 * C * C + 13 * C) + 2 * C),
-            "your probe finds nobody healthy: you count the head a second time. It reuses wte.",
-            3,
-        ),
-        Mistake(
-            "names-only",
-            state_shapes,
-            "you compare names and shapes, and a block that is used three times has all of its names. Count "
-            "the weights: parameters() gives each tensor once.",
+            "calls-all-healthy",
+            calls_all_healthy,
+            "your probe calls every model healthy. It has to change a token, read the text again, and compare "
+            "the rows before that token; a text of one token has none.",
             1,
         ),
         Mistake(
-            "tensors",
-            lambda m: len(list(m.state_dict())) == len(GPT2(m.config).state_dict()),
-            "you count the tensors, not the numbers in them, or those of state_dict, where a shared one stands "
-            "under every name. Add up numel() over parameters().",
+            "own-row",
+            future_probe(rows=lambda logits, j: logits[:, : j + 1]),
+            "your probe calls every model sick. The row of the changed token itself moves, as it should: "
+            "compare the rows before it, [:, :j].",
+            2,
+        ),
+        Mistake(
+            "turned-round",
+            turned_round(future_probe()),
+            "healthy and sick have changed places. Return True where no earlier row moves.",
+            3,
+        ),
+        Mistake(
+            "watches-later-rows",
+            future_probe(places=lambda T: [0], rows=lambda logits, j: logits[:, 1:]),
+            LATER_ROWS,
             1,
         ),
+        Mistake(
+            "watches-later-rows",
+            future_probe(places=lambda T: range(T - 1), rows=lambda logits, j: logits[:, -1]),
+            LATER_ROWS,
+            1,
+        ),
+        Mistake(
+            "last-token-only",
+            future_probe(places=lambda T: [T - 1]),
+            "you change the last token alone. A leak between two earlier tokens stays unseen: change every "
+            "token in turn.",
+            2,
+        ),
+        Mistake(
+            "second-token-only",
+            future_probe(places=lambda T: [1]),
+            "you change token 1 alone, perhaps since a return ends the loop in its first round. Change every "
+            "token in turn, and return True after the loop.",
+            2,
+        ),
+        Mistake(
+            "middle-token-only",
+            future_probe(places=lambda T: [T // 2]),
+            "you change one token in the middle. A leak elsewhere stays unseen: change every token in turn.",
+            2,
+        ),
+        Mistake(
+            "row-before-only",
+            future_probe(rows=lambda logits, j: logits[:, j - 1]),
+            "you watch one row, the one just before the changed token. A row further back may look ahead too: "
+            "compare all of [:, :j].",
+            2,
+        ),
+        Mistake(
+            "row-zero-only",
+            future_probe(rows=lambda logits, j: logits[:, 0]),
+            "you watch row 0 alone. Every row before the changed token has to stay: compare all of [:, :j].",
+            2,
+        ),
+        Mistake(
+            "zero-for-a-token",
+            future_probe(change=token_to_zero),
+            "you replace a token by 0, and in one text that token is 0 already, so nothing changes. Take a "
+            "token that is surely another one: (token + 1) % vocab_size.",
+            2,
+        ),
+        *tolerance_mistakes(future_probe),
     ],
-    styles=[weights_by_formula, weights_by_reference, weights_by_names, weights_by_state],
+    styles=[sees_no_future_by_prefixes, sees_no_future_by_endings, sees_no_future_by_matrix],
 )
 
 
-EXERCISES = [NO_FUTURE, CACHE_AGREES, SEPARATE, POSITIONS, WEIGHTS]
+# --- 9.2 knows_positions
+
+
+def no_positions(self, tokens, start):
+    return self.wte(tokens)
+
+
+def positions_by_id(self, tokens, start):
+    return tokens
+
+
+def always_zero(self, tokens, start):
+    return torch.zeros(tokens.shape[1], dtype=torch.long)
+
+
+def number_of_the_text(self, tokens, start):
+    return torch.arange(len(tokens))[:, None].expand_as(tokens)
+
+
+def in_pairs(self, tokens, start):
+    return torch.arange(start, start + tokens.shape[1]) // 2
+
+
+def nothing_before_4(self, tokens, start):
+    return (torch.arange(start, start + tokens.shape[1]) - 3).clamp(min=0)
+
+
+def position_cases():
+    """Healthy ones, one of them before training; then sick ones, with all rows alike or only some."""
+    tokens, two = ids(3, 1, 8), ids(4, 2, 7)
+    return [
+        (HEALTHY, tokens),
+        (ROUNDS, two),
+        (LARGER, two),
+        (patient("a healthy model before its training", spread=0.02), tokens),
+        (patient("no positions, 1 layer", {"vectors": no_positions}, layers=1), tokens),
+        (patient("no positions, 2 layers", {"vectors": no_positions}), tokens),
+        (patient("wpe is looked up with the tokens' ids", {"positions": positions_by_id}), two),
+        (patient("every token is at position 0", {"positions": always_zero}), tokens),
+        (patient("a token's position is its text's number", {"positions": number_of_the_text}), two),
+        (
+            patient(
+                "no positions, and last digits that differ from call to call",
+                {"vectors": no_positions, "rounds": True},
+            ),
+            two,
+        ),
+        (patient("positions 0, 0, 1, 1, 2, 2, ...", {"positions": in_pairs}), tokens),
+        (patient("the first 4 tokens are all at position 0", {"positions": nothing_before_4}), tokens),
+    ]
+
+
+def neighbours_differ(differ):
+    """A probe that reads one token over and over and asks whether each row differs from the one before."""
+
+    def probe(model, tokens):
+        logits = model(tokens[:, :1].expand_as(tokens))
+        return all(differ(logits[:, t - 1], logits[:, t]) for t in range(1, tokens.shape[1]))
+
+    return probe
+
+
+def clearly(a, b):
+    return not near(a, b)
+
+
+def knows_positions_by_pairs(model, tokens):
+    T = tokens.shape[1]
+    rows = model(torch.full((1, T), 3))[0]
+    distances = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist") + torch.eye(T)
+    return distances.min() > 1e-3
+
+
+def knows_positions_by_first_rows(model, tokens):
+    first, second = model(torch.tensor([[5, 5]]))[0]
+    return (first - second).abs().max().item() > 1e-3
+
+
+def knows_positions_by_loop(model, tokens):
+    token = tokens[0, -1].item()
+    logits = model(torch.tensor([[token] * tokens.shape[1]]))
+    previous = logits[0, 0]
+    for row in logits[0, 1:]:
+        if torch.allclose(row, previous, atol=1e-4):
+            return False
+        previous = row
+    return True
+
+
+def swaps_two_tokens(model, tokens):
+    swapped = tokens.clone()
+    swapped[:, [0, 1]] = tokens[:, [1, 0]]
+    return clearly(model(swapped)[:, -1], model(tokens)[:, -1])
+
+
+def rows_of_the_text(model, tokens):
+    logits = model(tokens)
+    return clearly(logits[:, 1:], logits[:, :-1])
+
+
+def reads_backwards(model, tokens):
+    return clearly(model(tokens.flip(1)).flip(1), model(tokens))
+
+
+def first_and_last(model, tokens):
+    logits = model(tokens[:, :1].expand_as(tokens))
+    return clearly(logits[:, 0], logits[:, -1])
+
+
+def copies_of_the_text(model, tokens):
+    logits = model(tokens[:1].repeat(2, 1))
+    return clearly(logits[0], logits[1])
+
+
+KNOWS_POSITIONS = Exercise(
+    number="9.2",
+    name="knows_positions",
+    level=2,
+    minutes=12,
+    done="you can tell whether a model knows where a token stands, without opening it.",
+    hints=(
+        "Rows differ for two reasons: the tokens differ, or their positions do. Which text leaves only the "
+        "second reason?",
+        "Let the text be one token, repeated. Without positions every token would average over equal values "
+        "and get the same row as the one before it.",
+        "logits = model(tokens[:, :1].expand_as(tokens)), and then compare logits[:, 1:] with logits[:, :-1]: "
+        "the largest difference of each pair of rows, and of these the smallest. When is that healthy?",
+    ),
+    cases=position_cases,
+    run=run_probe,
+    mistakes=[
+        Mistake(
+            "different-tokens",
+            rows_of_the_text,
+            "your probe calls every model healthy. Different tokens have different rows, with positions or "
+            "without: make the text of one token, repeated.",
+            1,
+        ),
+        Mistake(
+            "different-tokens",
+            reads_backwards,
+            "your probe calls every model healthy. A text that is read backwards gives every token others to "
+            "look back at, so its rows move without positions too: make the text of one token, repeated.",
+            1,
+        ),
+        calls_all_sick("A healthy model gives one token other logits at another position."),
+        Mistake(
+            "copies",
+            copies_of_the_text,
+            "your probe calls the healthy models sick. Copies of a text in a batch have the same positions, so their "
+            "logits agree: repeat one token along the text, dim 1.",
+            2,
+        ),
+        Mistake(
+            "turned-round",
+            turned_round(neighbours_differ(clearly)),
+            "healthy and sick have changed places. In a healthy model the rows of the repeated token differ.",
+            3,
+        ),
+        Mistake(
+            "swaps",
+            swaps_two_tokens,
+            "you swap two tokens and watch a later row, and that works for one layer. With two, the causal "
+            "mask gives the order away: the token that came second has seen the first.",
+            1,
+        ),
+        Mistake(
+            "first-and-last",
+            first_and_last,
+            "you compare the first row with the last one. Two neighbours may share a position all the same: "
+            "compare each row with the one before it.",
+            3,
+        ),
+        Mistake(
+            "any-difference",
+            neighbours_differ(lambda a, b: not torch.equal(a, b)),
+            "you take any difference for a sign of health, and rounding makes one. Ask for a difference of "
+            "more than 1e-3.",
+            3,
+        ),
+        Mistake(
+            "too-wide",
+            neighbours_differ(lambda a, b: not loosely(a, b)),
+            "you ask for a difference so large that a healthy model fails before its training. Its logits are "
+            "small, and so are their differences: more than 1e-3 is enough.",
+            3,
+        ),
+        Mistake(
+            "argmax",
+            neighbours_differ(lambda a, b: not same_words(a, b)),
+            "you compare which token is most likely. Two rows can differ in every logit and have the same "
+            "largest one: compare the logits.",
+            3,
+        ),
+    ],
+    styles=[knows_positions_by_pairs, knows_positions_by_first_rows, knows_positions_by_loop],
+)
+
+
+# --- 9.3 cache_agrees
+
+
+def restarts(self, tokens, start):
+    return torch.arange(tokens.shape[1])
+
+
+def restarts_for_one(self, tokens, start):
+    T = tokens.shape[1]
+    return torch.arange(T) + (0 if T == 1 else start)
+
+
+def one_short(self, tokens, start):
+    return torch.arange(tokens.shape[1]) + max(0, start - 1)
+
+
+def second_layer_forgets(self, layer, k, v, cache):
+    return cache[layer].append(k, v) if layer == 0 else (cache[layer].append(k, v), (k, v))[1]
+
+
+def one_for_all(self, layer, k, v, cache):
+    return cache[0].append(k, v)
+
+
+def none_with_cache(self, layer, T, S, cached):
+    return torch.ones(T, S, dtype=torch.bool).tril(S - T if not cached else S)
+
+
+def from_the_corner(self, layer, T, S, cached):
+    return torch.ones(T, S, dtype=torch.bool).tril(0 if T > 1 else S)
+
+
+def newest_alone(self, layer, T, S, cached):
+    return torch.eye(S, dtype=torch.bool)[S - T :]
+
+
+def cache_cases():
+    """Healthy ones; then sick ones that show at every step, for single tokens, in chunks, in a prompt."""
+    tokens, two = ids(5, 1, 9), ids(6, 2, 9)
+    return [
+        (HEALTHY, tokens),
+        (ROUNDS, two),
+        (LARGER, two),
+        (BLANK, tokens),
+        (
+            patient(
+                "tokens see themselves alone and have no positions; last digits differ from call to call",
+                {"vectors": no_positions, "mask": newest_alone, "rounds": True},
+            ),
+            tokens,
+        ),
+        (patient("with a cache, every call starts at position 0", {"positions": restarts}), tokens),
+        (patient("with a cache, a single token is at position 0", {"positions": restarts_for_one}), tokens),
+        (patient("with a cache, positions are one too low", {"positions": one_short}), two),
+        (patient("with a cache, layer 2 sees the new tokens only", {"seen": second_layer_forgets}), tokens),
+        (patient("one cache for both layers", {"seen": one_for_all}), tokens),
+        (patient("1 layer, no mask where there is a cache", {"mask": none_with_cache}, layers=1), two),
+        (patient("2 layers, no mask where there is a cache", {"mask": none_with_cache}), tokens),
+        (patient("the mask of a later chunk starts in the corner", {"mask": from_the_corner}), tokens),
+        (
+            patient("every call starts at position 0, and wpe is small", {"positions": restarts}, wpe=0.01),
+            two,
+        ),
+        (
+            patient("every call starts at position 0, before training", {"positions": restarts}, spread=0.02),
+            tokens,
+        ),
+    ]
+
+
+def cached(model, tokens, sizes, keep=True):
+    """The logits of all tokens, read in calls of so many tokens each."""
+    from gpt2lib.cache import KVCache
+
+    cache, rows = KVCache(model.config, len(tokens)), []
+    for part in tokens.split(sizes, dim=1):
+        if not keep:
+            cache = KVCache(model.config, len(tokens))
+        rows.append(model(part, cache))
+    return torch.cat(rows, dim=1)
+
+
+def one_by_one(T):
+    return [1] * T
+
+
+def in_threes(T):
+    return [3] * (T // 3)
+
+
+def cache_probe(close=near, ways=(one_by_one, in_threes), rows=slice(None), keep=True):
+    """A probe that reads a text in several ways with a cache and compares some rows with those without."""
+
+    def probe(model, tokens):
+        whole = model(tokens)
+        return all(
+            close(cached(model, tokens, way(tokens.shape[1]), keep)[:, rows], whole[:, rows]) for way in ways
+        )
+
+    return probe
+
+
+def cache_agrees_in_every_size(model, tokens):
+    whole = model(tokens)
+    return all(near(cached(model, tokens, size), whole, 1e-4) for size in range(1, tokens.shape[1]))
+
+
+def cache_agrees_in_one_pass(model, tokens):
+    T = tokens.shape[1]
+    difference = cached(model, tokens, [3, 3, *[1] * (T - 6)]) - model(tokens)
+    return difference.abs().max() < 1e-3
+
+
+def cache_agrees_at_every_split(model, tokens):
+    whole, T = model(tokens), tokens.shape[1]
+    for prompt in range(1, T):
+        if not near(cached(model, tokens, [prompt, T - prompt]), whole):
+            return False
+        if not near(cached(model, tokens, [prompt, *[1] * (T - prompt)]), whole):
+            return False
+    return True
+
+
+CACHE_AGREES = Exercise(
+    number="9.3",
+    name="cache_agrees",
+    level=2,
+    minutes=12,
+    done="you can test any cache, and you test it in the ways in which it is used.",
+    hints=(
+        "The cache saves work and changes nothing else. So which two tensors must be the same?",
+        "Open KVCache(model.config, len(tokens)), read the text piece by piece with it, and join the logits "
+        "with torch.cat(..., dim=1). tokens.split(size, dim=1) makes the pieces.",
+        "Pieces of one token miss a wrong mask, and pieces of three miss what is wrong with single tokens. Do "
+        "both, each with a new cache, and compare all rows with model(tokens), with atol=1e-3.",
+    ),
+    cases=cache_cases,
+    run=run_probe,
+    mistakes=[
+        Mistake(
+            "calls-all-healthy",
+            calls_all_healthy,
+            "your probe calls every model healthy. It has to hand the cache to the model and call it several "
+            "times: a cache that is empty or never used cannot be wrong.",
+            2,
+        ),
+        calls_all_sick("In a healthy one the logits with a cache are those without."),
+        Mistake(
+            "new-cache-each-call",
+            cache_probe(keep=False),
+            "your probe calls healthy models sick. One cache has to live through all calls of a text; a new one "
+            "for each call knows nothing of the tokens before.",
+            2,
+        ),
+        Mistake(
+            "turned-round",
+            turned_round(cache_probe()),
+            "healthy and sick have changed places. Return True where the logits agree.",
+            1,
+        ),
+        Mistake(
+            "one-call",
+            cache_probe(ways=[lambda T: [T]]),
+            "you hand the whole text over in one call. What the cache is for begins with the second call: "
+            "read the text in pieces.",
+            2,
+        ),
+        Mistake(
+            "one-by-one-only",
+            cache_probe(ways=[one_by_one]),
+            "you read token by token, and a single token needs no mask. Read pieces of several tokens as well: "
+            "a prompt comes as one.",
+            3,
+        ),
+        Mistake(
+            "chunks-only",
+            cache_probe(ways=[in_threes]),
+            "every piece of yours has several tokens, and one disease strikes single ones. Generation reads "
+            "one token at a time: do that too.",
+            3,
+        ),
+        Mistake(
+            "prompt-and-tokens",
+            cache_probe(ways=[lambda T: [3, *one_by_one(T - 3)]]),
+            "you read a prompt and then single tokens. Several tokens may also come when the cache already "
+            "holds some, and their mask is another one: read a second piece of several tokens.",
+            3,
+        ),
+        Mistake(
+            "last-row-of-a-prompt",
+            cache_probe(ways=[lambda T: [T - 1, 1]], rows=slice(-1, None)),
+            "you compare the row of one token after a prompt. A wrong mask shows in the other rows: compare "
+            "all of them, and read in more than one way.",
+            3,
+        ),
+        Mistake(
+            "last-row-only",
+            cache_probe(rows=slice(-1, None)),
+            "you compare the last row alone. The last token may see everything, so a missing mask does not "
+            "show there in a model of one layer: compare all rows.",
+            3,
+        ),
+        *tolerance_mistakes(cache_probe),
+    ],
+    styles=[cache_agrees_in_every_size, cache_agrees_in_one_pass, cache_agrees_at_every_split],
+)
+
+
+# --- 9.4 keeps_texts_apart
+
+
+def norm_over_texts(self, x):
+    return (x - x.mean(0)) / (x.var(0, correction=0) + 1e-5).sqrt()
+
+
+def mixing(mix):
+    """The part of a patient that mixes the texts after the last layer: mix(x (B, T, C))."""
+    return {"between": lambda self, layer, x: mix(x) if layer == self.config.n_layer - 1 else x}
+
+
+def adds_the_one_before(x):
+    return torch.cat([x[:1], x[1:] + x[:-1].roll(1, -1)])
+
+
+def adds_the_last_to_the_first(x):
+    return torch.cat([x[:1] + x[-1:], x[1:]]) if len(x) > 1 else x
+
+
+def averages_first_tokens(x):
+    return torch.cat([x[:, :1] + x[:, :1].mean(0), x[:, 1:]], dim=1)
+
+
+def adds_a_little(x):
+    return x + 0.005 * x.sum(0).roll(1, -1)
+
+
+def text_cases():
+    """Healthy ones; then sick ones in which all texts mix, or some of them, at all places or at one."""
+    three, two = ids(7, 3, 6), ids(8, 2, 7)
+    return [
+        (HEALTHY, three),
+        (ROUNDS, three),
+        (LARGER, two),
+        (BLANK, three),
+        (ROUNDS, two[:1].repeat(2, 1)),
+        (patient("every norm runs over the texts", {"norm": norm_over_texts}), three),
+        (patient("each text adds the mean of all", mixing(lambda x: x + x.mean(0))), three),
+        (patient("each text adds the one before it", mixing(adds_the_one_before)), three),
+        (patient("the first text adds the last one", mixing(adds_the_last_to_the_first)), three),
+        (patient("at token 0 each text adds the mean of all", mixing(averages_first_tokens)), three),
+        (patient("each text adds a little of the others", mixing(adds_a_little)), two),
+        (
+            patient(
+                "each text adds the one before it, before training", mixing(adds_the_one_before), spread=0.02
+            ),
+            two,
+        ),
+    ]
+
+
+def text_probe(close=near, texts=range, position=slice(None)):
+    """A probe that reads some texts alone and compares their logits with those of the batch."""
+
+    def probe(model, tokens):
+        together = model(tokens)
+        return all(
+            close(model(tokens[b : b + 1])[:, position], together[b : b + 1, position])
+            for b in texts(len(tokens))
+        )
+
+    return probe
+
+
+def keeps_texts_apart_by_cat(model, tokens):
+    alone = torch.cat([model(text[None]) for text in tokens])
+    return (alone - model(tokens)).abs().max() < 1e-3
+
+
+def keeps_texts_apart_by_changes(model, tokens):
+    together = model(tokens)
+    for b in range(len(tokens)):
+        others = (tokens + 1) % model.config.vocab_size
+        others[b] = tokens[b]
+        if not near(model(others)[b], together[b], 1e-4):
+            return False
+    return True
+
+
+def keeps_texts_apart_by_halves(model, tokens):
+    """Every part of the batch, from a text to the one before another."""
+    together, B = model(tokens), len(tokens)
+    parts = [(start, end) for start in range(B) for end in range(start + 1, B + 1)]
+    return all(near(model(tokens[start:end]), together[start:end]) for start, end in parts)
+
+
+def compares_copies(model, tokens):
+    copies = model(tokens[:1].repeat(len(tokens), 1))
+    return near(copies, model(tokens[:1]).expand_as(copies))
+
+
+def shuffles(model, tokens):
+    order = torch.arange(len(tokens)).roll(1)
+    return near(model(tokens[order]), model(tokens)[order])
+
+
+def compares_texts(model, tokens):
+    logits = model(tokens)
+    return near(logits[1:], logits[:-1])
+
+
+KEEPS_TEXTS_APART = Exercise(
+    number="9.4",
+    name="keeps_texts_apart",
+    level=1,
+    minutes=8,
+    done="you can tell whether the texts of a batch are strangers to each other, as they should be.",
+    hints=(
+        "A batch is several texts that happen to be read at the same time. What would the logits of one of "
+        "them be if it were read alone?",
+        "tokens[b : b + 1] is text b as a batch of one, (1, T). Read it, and compare with rows of what the "
+        "whole batch gave.",
+        "together = model(tokens). For every b, compare model(tokens[b : b + 1]) with together[b : b + 1], "
+        "all positions, with atol=1e-3.",
+    ),
+    cases=text_cases,
+    run=run_probe,
+    mistakes=[
+        Mistake(
+            "calls-all-healthy",
+            calls_all_healthy,
+            "your probe calls every model healthy. Each text has to be read twice, alone and among the others: "
+            "in a batch of one there is nobody to listen to.",
+            1,
+        ),
+        calls_all_sick("In a healthy one a text has the logits in a batch that it has alone."),
+        Mistake(
+            "compares-texts",
+            compares_texts,
+            "your probe calls healthy models sick. Two different texts have different logits; compare a text with "
+            "itself, alone and in the batch.",
+            1,
+        ),
+        Mistake(
+            "turned-round",
+            turned_round(text_probe()),
+            "healthy and sick have changed places. Return True where the logits agree.",
+            1,
+        ),
+        Mistake(
+            "copies",
+            compares_copies,
+            "your batch is one text, copied. The mean of equal texts is that text, so mixing them shows "
+            "nothing: use the different texts that you are given.",
+            2,
+        ),
+        Mistake(
+            "shuffles",
+            shuffles,
+            "you read the texts in another order. A model that takes the mean over the batch does not care "
+            "about their order: read each text alone.",
+            2,
+        ),
+        Mistake(
+            "first-text-only",
+            text_probe(texts=lambda B: [0]),
+            "you look at the first text alone. Where each text listens to the one before it, the first hears "
+            "nothing: examine every text.",
+            3,
+        ),
+        Mistake(
+            "last-text-only",
+            text_probe(texts=lambda B: [B - 1]),
+            "you look at the last text alone, and in one model the first is the sick one. Examine every text.",
+            3,
+        ),
+        Mistake(
+            "last-position-only",
+            text_probe(position=slice(-1, None)),
+            "you compare the last position of each text. The texts may mix at another one: compare all rows.",
+            3,
+        ),
+        *tolerance_mistakes(text_probe),
+    ],
+    styles=[keeps_texts_apart_by_cat, keeps_texts_apart_by_changes, keeps_texts_apart_by_halves],
+)
+
+
+# --- 9.5 head_is_tied
+
+
+class OwnHead(SmallGPT2):
+    """A model whose head is a tensor that no optimizer and no checkpoint knows."""
+
+    def table(self):
+        return noise(99, VOCABULARY, self.config.n_embd)
+
+    def __init__(self, **sizes):
+        super().__init__(**sizes)
+        self.own = self.table()
+
+    def head(self, x):
+        return x @ self.own.T
+
+
+class OwnParameter(OwnHead):
+    """A model whose head is a parameter of its own."""
+
+    def __init__(self, **sizes):
+        super().__init__(**sizes)
+        self.own = nn.Parameter(self.own)
+
+
+class Copied(OwnHead):
+    """A model whose head was copied from wte, and is still equal to it."""
+
+    def table(self):
+        return self.wte.weight.detach().clone()
+
+
+class TiedBelow(Copied):
+    """A model whose head shares the first rows with wte and has copies of the others."""
+
+    tied = slice(0, 12)
+
+    def head(self, x):
+        table = self.own.clone()
+        table[self.tied] = self.wte.weight[self.tied]
+        return x @ table.T
+
+
+class TiedAbove(TiedBelow):
+    """A model whose head shares the last rows with wte and has copies of the others."""
+
+    tied = slice(5, None)
+
+
+class SmallCorrection(OwnHead):
+    """A model whose head is wte and a small table of its own."""
+
+    def head(self, x):
+        return x @ (self.wte.weight + 0.02 * self.own).T
+
+
+def head_cases():
+    """Healthy ones, one of them before training; then heads that are not wte, or not wholly."""
+    tokens, two = torch.tensor([[2, 8, 9, 8, 4, 11]]), torch.tensor([[6, 9, 7, 7], [10, 8, 6, 11]])
+    return [
+        (HEALTHY, tokens),
+        (ROUNDS, two),
+        (LARGER, two),
+        (patient("a healthy model before its training", spread=0.02), tokens),
+        (patient("the head is a parameter of its own", kind=OwnParameter), tokens),
+        (patient("the head is a tensor, not a parameter", kind=OwnHead), tokens),
+        (patient("the head is a copy of wte, still equal to it", kind=Copied), two),
+        (patient("the head is a copy of wte, before training", kind=Copied, spread=0.02), two),
+        (patient("the head has rows 0 to 11 of wte and copies of the others", kind=TiedBelow), tokens),
+        (patient("the head has rows 5 to 16 of wte and copies of the others", kind=TiedAbove), tokens),
+        (patient("the head is wte and a small table of its own", kind=SmallCorrection), tokens),
+    ]
+
+
+def run_head(answer, patient, tokens):
+    """Let a probe examine a patient, and tell whether it left the weights as they were."""
+    model = patient.model()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    with torch.no_grad():
+        result = verdict(answer(model, tokens))
+    kept = all(near(weight, before[name], 1e-5) for name, weight in model.state_dict().items())
+    return {"tied": result, "the weights afterwards": "as before" if kept else "changed"}
+
+
+def wiped(model, tokens, rows=slice(None), restore=True):
+    """The logits that a model gives while some rows of wte are 0."""
+    saved = model.wte.weight.clone()
+    model.wte.weight[rows] = 0
+    logits = model(tokens)
+    if restore:
+        model.wte.weight.copy_(saved)
+    return logits
+
+
+def head_probe(close=near, rows=slice(None), restore=True):
+    """A probe that wipes some rows of wte and asks whether their logits are 0."""
+
+    def probe(model, tokens):
+        logits = wiped(model, tokens, rows, restore)[..., rows]
+        return close(logits, torch.zeros_like(logits))
+
+    return probe
+
+
+def head_is_tied_token_by_token(model, tokens):
+    for token in range(model.config.vocab_size):
+        if wiped(model, tokens, [token])[..., token].abs().max().item() > 1e-3:
+            return False
+    return True
+
+
+def head_is_tied_by_doubling(model, tokens):
+    unused = [token for token in range(model.config.vocab_size) if token not in tokens]
+    used = tokens.unique()
+    before, saved = model(tokens), model.wte.weight.clone()
+    model.wte.weight[unused] *= 2
+    doubled = model(tokens)
+    model.wte.weight.copy_(saved)
+    return near(doubled[..., unused], 2 * before[..., unused]) and near(
+        wiped(model, tokens, used)[..., used], torch.tensor(0.0)
+    )
+
+
+def head_is_tied_by_shuffling(model, tokens):
+    """Exchange the rows of wte and the ids of the text: only the columns of the logits change places."""
+    V = model.config.vocab_size
+    order = torch.arange(V).roll(1)  # token t gets the vector of token t - 1
+    before, saved = model(tokens), model.wte.weight.clone()
+    model.wte.weight.copy_(saved[order])
+    after = model((tokens + 1) % V)
+    model.wte.weight.copy_(saved)
+    return near(after, before[..., order])
+
+
+def wipes_a_word_of_the_text(model, tokens):
+    return clearly(wiped(model, tokens, tokens[0, :1]), model(tokens))
+
+
+def wants_no_change(model, tokens):
+    return near(wiped(model, tokens), model(tokens))
+
+
+def adds_a_constant(model, tokens):
+    unused = [token for token in range(model.config.vocab_size) if token not in tokens]
+    used = tokens.unique()
+    before, saved = model(tokens), model.wte.weight.clone()
+    model.wte.weight[unused] += 1
+    moved = (model(tokens) - before)[..., unused].abs().amax((0, 1)).min() > 1e-3
+    model.wte.weight.copy_(saved)
+    return bool(moved) and near(wiped(model, tokens, used)[..., used], torch.tensor(0.0))
+
+
+def adds_a_constant_to_one(model, tokens):
+    before = model(tokens)
+    model.wte.weight[0] += 1
+    after = model(tokens)
+    model.wte.weight[0] -= 1
+    return clearly(after[..., 0], before[..., 0])
+
+
+def counts_parameters(model, tokens):
+    tables = [p for p in model.parameters() if p.shape == model.wte.weight.shape]
+    return len(tables) == 1
+
+
+def wants_any_change(model, tokens):
+    """Whether the logits of every unused token move when its vector is wiped."""
+    unused = [token for token in range(model.config.vocab_size) if token not in tokens]
+    moved = (wiped(model, tokens, unused) - model(tokens))[..., unused]
+    return bool(moved.abs().amax((0, 1)).min() > 1e-3)
+
+
+HEAD_IS_TIED = Exercise(
+    number="9.5",
+    name="head_is_tied",
+    level=2,
+    minutes=10,
+    done="you can tell a head that is wte from one that only looks like it.",
+    hints=(
+        "A tied head multiplies with wte. So what you do to wte must be seen in the logits. What is the dot "
+        "product of any vector with a row of zeros?",
+        "Keep a clone of model.wte.weight, set the whole table to 0 with model.wte.weight.zero_(), read the "
+        "text, and put the clone back with copy_. Only the head knows tokens by their rows now.",
+        "saved = model.wte.weight.clone(); wipe; logits = model(tokens); restore. What must all the logits "
+        "be, up to 1e-3?",
+    ),
+    cases=head_cases,
+    run=run_head,
+    mistakes=[
+        Mistake(
+            "wipes-a-word-of-the-text",
+            wipes_a_word_of_the_text,
+            "your probe calls every model healthy. What you do to the vector of a token in the text moves the "
+            "logits in any model, since the text is read with it: look at that token's own logit, which must be 0.",
+            1,
+        ),
+        Mistake(
+            "wants-no-change",
+            wants_no_change,
+            "your probe calls every model sick. Wiping wte changes what is read, so the logits move in any "
+            "model: ask whether they are 0.",
+            3,
+        ),
+        Mistake(
+            "turned-round",
+            turned_round(head_probe()),
+            "healthy and sick have changed places. Return True where a wiped row gives a logit of 0.",
+            3,
+        ),
+        Mistake(
+            "never-restores",
+            head_probe(restore=False),
+            "your probe leaves wte wiped, so the model is useless after the examination. Keep a clone of the "
+            "weights and copy it back before you return.",
+            2,
+        ),
+        Mistake(
+            "adds-a-constant",
+            adds_a_constant,
+            "you add the same number to all C places of a row, and a fresh model's logits don't move. "
+            "LayerNorm leaves vectors with mean 0, and their dot product with a constant row is 0: wipe the row.",
+            1,
+        ),
+        Mistake(
+            "adds-a-constant-to-one",
+            adds_a_constant_to_one,
+            "you add a constant to one row, which a fresh model's logits don't notice, since LayerNorm leaves "
+            "vectors with mean 0; and other rows may be untied. Wipe all rows instead.",
+            1,
+        ),
+        Mistake(
+            "counts-tables",
+            counts_parameters,
+            "you count the parameters that are shaped like wte. A head may be a plain tensor, which is no "
+            "parameter: watch the logits, not the list.",
+            1,
+        ),
+        Mistake(
+            "first-row-only",
+            head_probe(rows=[0]),
+            "you examine token 0 alone. A head may share some rows with wte and not others, as after a "
+            "vocabulary was enlarged: examine all rows.",
+            2,
+        ),
+        Mistake(
+            "last-row-only",
+            head_probe(rows=[VOCABULARY - 1]),
+            "you examine the last token alone. A head may share some rows with wte and not others: examine "
+            "all rows.",
+            2,
+        ),
+        Mistake(
+            "any-change",
+            wants_any_change,
+            "you ask whether the logits of unused tokens move, and with a head that is partly wte they do. "
+            "Ask for more: a wiped row must give 0, in every row.",
+            3,
+        ),
+        Mistake(
+            "exact",
+            head_probe(torch.equal),
+            "you ask for exact zeros, and a healthy model on a chip that rounds fails. Allow differences up to "
+            "1e-3.",
+            3,
+        ),
+        Mistake(
+            "too-wide",
+            head_probe(loosely),
+            "your tolerance is so wide that a small table of the head's own passes. A tied head gives 0 up to "
+            "rounding, so 1e-3 leaves room enough.",
+            3,
+        ),
+    ],
+    styles=[head_is_tied_token_by_token, head_is_tied_by_doubling, head_is_tied_by_shuffling],
+)
+
+
+# --- 9.6 name_the_cause
+
+
+def ward():
+    """A healthy model and one of each illness, some of which fail more than one probe."""
+    two, three = ids(11, 2, 9), ids(12, 3, 9)
+    unused = torch.tensor([[2, 8, 9, 8, 4, 11, 9, 3, 2], [6, 9, 7, 7, 2, 8, 4, 3, 11]])
+    return [
+        (HEALTHY, two),
+        (LARGER, three),
+        (patient("in layer 2 each token sees one ahead", in_layer(1, one_ahead)), two),
+        (patient("no positions, 2 layers", {"vectors": no_positions}), three),
+        (patient("with a cache, positions are one too low", {"positions": one_short}), two),
+        (patient("every norm runs over the texts", {"norm": norm_over_texts}), three),
+        (patient("each text adds the one before it", mixing(adds_the_one_before)), three),
+        (patient("the head is a tensor, not a parameter", kind=OwnHead), unused),
+        (patient("heads are merged without transposing back", {"merge": merged_by_reshape}), three),
+    ]
+
+
+PROBES = {
+    "mask": future_probe(),
+    "batch": text_probe(),
+    "positions": neighbours_differ(clearly),
+    "cache": cache_probe(),
+    "head": head_probe(),
+}
+
+
+def run_doctor(answer, patient, texts):
+    """Let a doctor examine a patient."""
+    with torch.no_grad():
+        return answer(patient.model(), texts)
+
+
+def doctor(
+    order=tuple(PROBES), healthy="healthy", failed=lambda result: not result, texts=lambda texts: texts
+):
+    """A doctor who runs probes in an order and names the first one that fails."""
+
+    def name_the_cause(model, tokens):
+        for cause in order:
+            if failed(PROBES[cause](model, texts(tokens))):
+                return cause
+        return healthy
+
+    return name_the_cause
+
+
+def name_the_cause_backwards(model, texts):
+    found = "healthy"
+    for cause in reversed(PROBES):
+        if not PROBES[cause](model, texts):
+            found = cause
+    return found
+
+
+def name_the_cause_from_all(model, texts):
+    fails = {cause for cause, probe in PROBES.items() if not probe(model, texts)}
+    if len(fails) > 1:
+        fails -= {"cache", "positions"} if fails & {"mask", "batch"} else set()
+    return min(fails, default="healthy", key=list(PROBES).index)
+
+
+def name_the_cause_by_ifs(model, texts):
+    if not PROBES["head"](model, texts):
+        return "head"
+    if not PROBES["mask"](model, texts):
+        return "mask"
+    if PROBES["batch"](model, texts):
+        if not PROBES["cache"](model, texts):
+            return "cache"
+        return "healthy" if PROBES["positions"](model, texts) else "positions"
+    return "batch"
+
+
+NAMES_OF_PROBES = dict(
+    mask="sees_no_future",
+    positions="knows_positions",
+    cache="cache_agrees",
+    batch="keeps_texts_apart",
+    head="head_is_tied",
+    healthy="healthy",
+)
+
+NAME_THE_CAUSE = Exercise(
+    number="9.6",
+    name="name_the_cause",
+    level=2,
+    minutes=10,
+    done="five symptoms, five causes, and a doctor who tells them apart.",
+    hints=(
+        "Two illnesses fail more than one probe. Which two, and which of their failures is the cause?",
+        "A model that reads ahead cannot have a right cache either, and one that mixes texts may lose its "
+        "positions. So the order matters: ask for the cause before you ask for what follows from it.",
+        "Ask sees_no_future and keeps_texts_apart first, then the other three. `return` at the first probe that "
+        "says False, and return 'healthy' after the last.",
+    ),
+    cases=ward,
+    run=run_doctor,
+    mistakes=[
+        Mistake(
+            "cache-first",
+            doctor(("cache", "mask", "batch", "positions", "head")),
+            "you ask for the cache before the mask. Who reads ahead fails both probes, since the tokens ahead are "
+            "not in the cache yet: ask sees_no_future first.",
+            2,
+        ),
+        Mistake(
+            "positions-first",
+            doctor(("positions", "mask", "batch", "cache", "head")),
+            "you ask for positions before texts. A norm over the texts makes one repeated text all zeros, and its "
+            "positions go with it: ask keeps_texts_apart first.",
+            2,
+        ),
+        Mistake(
+            "positions-first",
+            doctor(("mask", "positions", "cache", "batch", "head")),
+            "you ask for positions before texts. A norm over the texts makes one repeated text all zeros, and its "
+            "positions go with it: ask keeps_texts_apart first.",
+            2,
+        ),
+        Mistake(
+            "turned-round",
+            doctor(failed=bool),
+            "you name a cause where the probe is content. A probe returns True for a healthy model: name the cause "
+            "where it returns False.",
+            3,
+        ),
+        Mistake(
+            "nobody-is-healthy",
+            doctor(("mask", "batch", "positions", "cache"), healthy="head"),
+            "you call a healthy model ill, perhaps with an `else` for the last cause. Ask all five probes, and "
+            "return 'healthy' where none fails.",
+            3,
+        ),
+        Mistake(
+            "returns-none",
+            doctor(healthy=None),
+            "you return None for a healthy model. Return 'healthy' after the last probe.",
+            3,
+        ),
+        Mistake(
+            "names-the-probe",
+            lambda model, texts: NAMES_OF_PROBES[doctor()(model, texts)],
+            "you return the probe's name, which is the symptom. Return the cause: 'mask', 'positions', 'cache', "
+            "'batch' or 'head'.",
+            1,
+        ),
+        Mistake(
+            "one-text",
+            doctor(texts=lambda texts: texts[:1]),
+            "you hand in one text alone, and texts that mix stay unseen. Give keeps_texts_apart the whole batch.",
+            1,
+        ),
+        Mistake(
+            "without-the-head",
+            doctor(("mask", "batch", "positions", "cache")),
+            "a model with a head of its own leaves as healthy. Ask head_is_tied too.",
+            3,
+        ),
+        Mistake(
+            "without-the-cache",
+            doctor(("mask", "batch", "positions", "head")),
+            "a model that is wrong with a cache alone leaves as healthy. Ask cache_agrees too.",
+            3,
+        ),
+        Mistake(
+            "every-failure",
+            lambda model, texts: [cause for cause, probe in PROBES.items() if not probe(model, texts)],
+            "you return a list of all that fails. Some of it only follows from the cause: return one word, the "
+            "cause itself, or 'healthy'.",
+            2,
+        ),
+    ],
+    styles=[name_the_cause_backwards, name_the_cause_from_all, name_the_cause_by_ifs],
+)
+
+
+# --- 9.7 repair
+
+
+@cache
+def bodies():
+    """Return the library's GPT2 and four sick kinds of it. Imported late: `progress` works without the library."""
+    from gpt2lib.embeddings import unembed
+    from gpt2lib.model import GPT2
+
+    class ReadsAhead(GPT2):
+        """A GPT2 without a mask: each block sees the text turned round, too."""
+
+        def forward(self, tokens, cache=None, *, last_only=False):
+            logits = super().forward(tokens, cache) + super().forward(tokens.flip(1)).flip(1)
+            return logits[:, -1:] if last_only else logits
+
+    class LosesPositions(GPT2):
+        """A GPT2 that looks positions up with the tokens' ids."""
+
+        def forward(self, tokens, cache=None, *, last_only=False):
+            x = self.wte(tokens) + self.wpe(tokens % self.config.n_positions)
+            for block in self.h:
+                x = block(x)
+            return unembed(self.ln_f(x), self.wte.weight)
+
+    class OtherNorm(nn.LayerNorm):
+        """A norm over the texts of the batch."""
+
+        def forward(self, x):
+            return (x - x.mean(0)) / (x.var(0, correction=0) + self.eps).sqrt() * self.weight + self.bias
+
+    class MixesTexts(GPT2):
+        """A GPT2 with a wrong norm in every block."""
+
+        def __init__(self, config):
+            super().__init__(config)
+            for block in self.h:
+                block.ln_1, block.ln_2 = OtherNorm(config.n_embd), OtherNorm(config.n_embd)
+
+    class OwnTable(GPT2):
+        """A GPT2 with a head of its own, which is one weight too many in its checkpoint."""
+
+        def __init__(self, config):
+            super().__init__(config)
+            self.head = nn.Parameter(torch.zeros(config.vocab_size, config.n_embd))
+
+        def forward(self, tokens, cache=None, *, last_only=False):
+            return super().forward(tokens, cache, last_only=last_only) + self.wte(tokens) @ self.head.T
+
+    return SimpleNamespace(
+        healthy=GPT2, ahead=ReadsAhead, lost=LosesPositions, mixed=MixesTexts, own_table=OwnTable
+    )
+
+
+@dataclass(frozen=True)
+class Sick:
+    """A patient of the library's own kind: what ails it, and how it is made."""
+
+    says: str
+    kind: str  # its name among the bodies
+    sizes: tuple  # of vocabulary, positions, vectors, layers, heads
+
+    def __repr__(self):
+        return self.says
+
+    def model(self):
+        names = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+        model = getattr(bodies(), self.kind)(GPT2Config(**dict(zip(names, self.sizes))))
+        with torch.no_grad():
+            for seed, parameter in enumerate(model.parameters()):
+                parameter.copy_(0.3 * noise(seed, *parameter.shape))
+        return model
+
+
+def sick_models():
+    """One of each illness; the shape of the second is like that of no other."""
+    tokens = ids(13, 2, 5) % 11
+    return [
+        (Sick("a model that reads ahead", "ahead", (11, 8, 8, 1, 2)), tokens),
+        (Sick("a model that looks positions up with the tokens' ids", "lost", (17, 6, 9, 2, 3)), tokens),
+        (Sick("a model whose norms run over the texts", "mixed", (11, 8, 8, 2, 4)), tokens),
+        (Sick("a model with a head of its own", "own_table", (11, 8, 8, 1, 2)), tokens),
+    ]
+
+
+def run_surgeon(answer, patient, tokens):
+    """Let a patient be repaired; return whose weights the new model has, its logits, and how the patient is."""
+    sick = patient.model()
+    before, kind = sick(tokens), type(sick)
+    healed = answer(sick)
+    theirs = dict(sick.named_parameters())
+    lost = [
+        name
+        for name, weight in healed.named_parameters()
+        if name not in theirs or not torch.equal(weight, theirs[name])
+    ]
+    result = {"weights that are not the patient's": lost}
+    if not lost:
+        result["logits"] = healed(tokens).detach()
+        untouched = type(sick) is kind and near(sick(tokens), before, 1e-5)
+        result["the patient afterwards"] = "as before" if untouched else "changed"
+        with torch.no_grad():
+            healed.wte.weight.add_(1.0)
+            apart = near(sick(tokens), before, 1e-5)
+        result["if a weight of the new model changes"] = f"the patient {'stays' if apart else 'changes'}"
+    return result
+
+
+def surgeon(weights, **options):
+    """A surgeon who puts some of the weights into a new body."""
+
+    def repair(model):
+        healthy = bodies().healthy(model.config)
+        healthy.load_state_dict(weights(model), **options)
+        return healthy
+
+    return repair
+
+
+def healthy_weights(model):
+    """The weights of a model that a GPT2 has."""
+    names = bodies().healthy(model.config).state_dict()
+    return {name: weight for name, weight in model.state_dict().items() if name in names}
+
+
+def repair_by_copying(model):
+    healthy = bodies().healthy(model.config)
+    theirs = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, parameter in healthy.named_parameters():
+            parameter.copy_(theirs[name])
+    return healthy
+
+
+def repair_by_popping(model):
+    weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+    weights.pop("head", None)
+    healthy = bodies().healthy(model.config)
+    healthy.load_state_dict(weights, assign=True)
+    return healthy
+
+
+def repair_loosely(model):
+    healthy = bodies().healthy(model.config)
+    healthy.load_state_dict(model.state_dict(), strict=False)
+    return healthy
+
+
+def same_class(model):
+    healthy = type(model)(model.config)
+    healthy.load_state_dict(model.state_dict())
+    return healthy
+
+
+def another_class_on_top(model):
+    model.__class__ = bodies().healthy
+    return model
+
+
+def embeddings_alone(model):
+    return {name: weight for name, weight in healthy_weights(model).items() if name.startswith("w")}
+
+
+def blocks_alone(model):
+    return {name: weight for name, weight in healthy_weights(model).items() if name.startswith("h.")}
+
+
+def matrices_alone(model):
+    return {name: weight for name, weight in healthy_weights(model).items() if weight.ndim == 2}
+
+
+def one_size(model):
+    healthy = bodies().healthy(GPT2Config(n_layer=1))
+    healthy.load_state_dict(model.state_dict(), strict=False)
+    return healthy
+
+
+REPAIR = Exercise(
+    number="9.7",
+    name="repair",
+    level=1,
+    minutes=8,
+    done="the weights were worth keeping, and now they live in a healthy body.",
+    hints=(
+        "What of the patient is wrong: its weights, or the code that they run through?",
+        "Make a new GPT2 of the patient's config, and load the patient's weights into it.",
+        "healthy.load_state_dict(model.state_dict(), strict=False): without strict=False a weight that a GPT2 does "
+        "not have, such as a head of its own, is an error.",
+    ),
+    cases=sick_models,
+    run=run_surgeon,
+    mistakes=[
+        Mistake(
+            "fresh",
+            lambda model: bodies().healthy(model.config),
+            "you return a healthy model with fresh weights. All that the patient has learned is lost: load its "
+            "state_dict().",
+            2,
+        ),
+        Mistake(
+            "itself",
+            lambda model: model,
+            "you return the patient itself. Make a new GPT2 and load the patient's weights into it.",
+            2,
+        ),
+        Mistake(
+            "a-copy",
+            same_class,
+            "you make another model of the patient's own class, with the same illness. Make a GPT2: "
+            "GPT2(model.config).",
+            2,
+        ),
+        Mistake(
+            "a-copy",
+            copy.deepcopy,
+            "you copy the patient, and its illness too. Make a GPT2: GPT2(model.config).",
+            2,
+        ),
+        Mistake(
+            "class-on-top",
+            another_class_on_top,
+            "you change the patient's class. What is wrong inside its blocks stays, and the patient is no longer "
+            "what it was: make a new GPT2.",
+            2,
+        ),
+        Mistake(
+            "strict",
+            surgeon(lambda model: model.state_dict()),
+            "the patient with a head of its own has a weight that no GPT2 has, and load_state_dict refuses it. "
+            "Pass strict=False, or leave that weight out.",
+            3,
+        ),
+        Mistake(
+            "one-size",
+            one_size,
+            "you make a GPT2 of the standard sizes, and the patient's weights do not fit. Take its own: "
+            "GPT2(model.config).",
+            2,
+        ),
+        Mistake(
+            "shared",
+            surgeon(healthy_weights, assign=True),
+            "the two models now share their weights, so training one changes the other. Without assign=True, "
+            "load_state_dict copies.",
+            2,
+        ),
+        Mistake(
+            "embeddings-alone",
+            surgeon(embeddings_alone, strict=False),
+            "you carry over the embeddings alone; the blocks have fresh weights. Load the whole state_dict().",
+            2,
+        ),
+        Mistake(
+            "blocks-alone",
+            surgeon(blocks_alone, strict=False),
+            "you carry over the blocks alone; embeddings and the last norm are fresh. Load the whole state_dict().",
+            2,
+        ),
+        Mistake(
+            "matrices-alone",
+            surgeon(matrices_alone, strict=False),
+            "you carry over the matrices alone. Biases and gains are weights too: load the whole state_dict().",
+            2,
+        ),
+    ],
+    styles=[repair_by_copying, repair_by_popping, repair_loosely],
+)
+
+EXERCISES = [
+    SEES_NO_FUTURE,
+    KNOWS_POSITIONS,
+    CACHE_AGREES,
+    KEEPS_TEXTS_APART,
+    HEAD_IS_TIED,
+    NAME_THE_CAUSE,
+    REPAIR,
+]
