@@ -208,6 +208,30 @@ ATTENTION_SCORES = Exercise(
             "for more: the dot product is divided by the square root of D and by nothing else.",
             1,
         ),
+        Mistake(
+            "A03-wrong-axes",
+            lambda q, k: q @ k.transpose(0, 1) / math.sqrt(q.shape[-1]),
+            "you swap axes 0 and 1 of k. That is right for a matrix, but with texts and heads in front the last two have to be swapped: transpose(-2, -1).",
+            2,
+        ),
+        Mistake(
+            "A03-wrong-axes",
+            lambda q, k: q @ k.transpose(1, 2) / math.sqrt(q.shape[-1]),
+            "you swap axes 1 and 2 of k, counted from the front. How many axes stand in front is not the same every time: count from the end, transpose(-2, -1).",
+            2,
+        ),
+        Mistake(
+            "by-a-fixed-root",
+            lambda q, k: q @ k.mT / 8,
+            "you divide by 8, which is the root of 64, GPT-2's D. Here D is another one: read it off q.shape[-1].",
+            3,
+        ),
+        Mistake(
+            "whole-numbers",
+            lambda q, k: q @ k.mT // math.sqrt(q.shape[-1]),
+            "// rounds each score down to a whole number. Divide with /.",
+            3,
+        ),
     ],
     styles=[scores_by_einsum, scores_with_small_q, scores_by_broadcasting, scores_by_loop],
 )
@@ -217,8 +241,8 @@ ATTENTION_SCORES = Exercise(
 
 
 def mask_cases():
-    """Wide (tokens already seen), one new token, square, wider, one token."""
-    return [(2, 3), (1, 4), (4, 4), (3, 7), (1, 1)]
+    """Wide (tokens already seen), one new token, square, wider, one token; on a device without numbers."""
+    return [(2, 3), (1, 4), (4, 4), (3, 7), (1, 1), (2, 3, "meta")]
 
 
 def tril_at(diagonal):
@@ -284,6 +308,23 @@ def mask_by_last_rows(T, S, device=None):
     return torch.ones(S, S, dtype=torch.bool, device=device).tril()[-T:]
 
 
+def mask_on_the_cpu(T, S, device=None):
+    return torch.ones(T, S, dtype=torch.bool).tril(S - T)
+
+
+def no_mask_if_longer(T, S, device=None):
+    mask = torch.ones(T, S, dtype=torch.bool, device=device)
+    return mask.tril() if T == S else mask
+
+
+def run_mask(answer, T, S, device=None):
+    """Return the mask; on another device, which has no numbers to compare, where it is."""
+    if device is None:
+        return answer(T, S)
+    mask = answer(T, S, device=device)
+    return {"shape": tuple(mask.shape), "device": mask.device.type}
+
+
 CAUSAL_MASK = Exercise(
     number="3.2",
     name="causal_mask",
@@ -299,6 +340,7 @@ CAUSAL_MASK = Exercise(
         "tril(diagonal=...) cut it. With T = S the diagonal is 0, and each token read earlier moves it by 1.",
     ),
     cases=mask_cases,
+    run=run_mask,
     mistakes=[
         Mistake(
             "A04",
@@ -387,6 +429,24 @@ CAUSAL_MASK = Exercise(
             "your mask has a column for each new token and a row for each token that can be looked at. It "
             "should be the other way round: row t says what new token t may look at.",
             1,
+        ),
+        Mistake(
+            "ignores-device",
+            mask_on_the_cpu,
+            "you make the mask on the CPU, wherever it was asked for. Pass `device` on to torch.ones.",
+            3,
+        ),
+        Mistake(
+            "upper-triangle",
+            lambda T, S, device=None: torch.ones(T, S, dtype=torch.bool, device=device).triu(),
+            "triu keeps the part above the diagonal, the future. Keep the part below it: tril, and mind S - T.",
+            1,
+        ),
+        Mistake(
+            "no-mask-after-the-first",
+            no_mask_if_longer,
+            "you hide nothing when S is larger than T. Among several new tokens the earlier ones must not see the later ones then either: tril with diagonal S - T.",
+            2,
         ),
     ],
     styles=[mask_by_comparison, mask_by_loops, mask_by_triu, mask_by_last_rows],
@@ -512,6 +572,27 @@ def row_sums_say(got, want):
     )
 
 
+def softmax_divided_by_rows(scores, mask):
+    weights = scores.masked_fill(~mask, -math.inf).exp()
+    return weights / weights.sum(-1)
+
+
+def softmax_by_index(scores, mask):
+    scores = scores.clone()
+    scores[~mask] = -math.inf
+    return scores.softmax(-1)
+
+
+def run_softmax(answer, scores, mask):
+    """Return the weights; of hidden ones that are small, but not 0, say that."""
+    weights = answer(scores, mask)
+    if isinstance(weights, torch.Tensor) and weights.shape == scores.shape:
+        hidden = weights.masked_fill(mask, 0.0).max()
+        if 0 < hidden < 1e-5:
+            return "weights that are tiny where the mask hides, and not 0"
+    return weights
+
+
 MASKED_SOFTMAX = Exercise(
     number="3.3",
     name="masked_softmax",
@@ -528,6 +609,7 @@ MASKED_SOFTMAX = Exercise(
         "the weights of one query lie: the keys, which are the last axis.",
     ),
     cases=softmax_cases,
+    run=run_softmax,
     mistakes=[
         Mistake("A08", softmax_then_zeros, row_sums_say, 1),
         Mistake(
@@ -614,6 +696,62 @@ MASKED_SOFTMAX = Exercise(
             softmax_scaled_again,
             "you divide the scores once more before the softmax. They come in scaled already: only the mask "
             "and the softmax are wanted here.",
+            1,
+        ),
+        Mistake(
+            "filled-with-a-small-number",
+            softmax_filled_with(-10.0),
+            "a finite number in the place of -inf: hidden tokens keep a little weight, and where the scores themselves are low they keep all of it. Only -inf gives weight 0 every time.",
+            2,
+        ),
+        Mistake(
+            "filled-with-a-small-number",
+            softmax_filled_with(-100.0),
+            "a finite number in the place of -inf: hidden tokens keep a little weight, and where the scores themselves are low they keep all of it. Only -inf gives weight 0 every time.",
+            2,
+        ),
+        Mistake(
+            "filled-with-a-small-number",
+            softmax_filled_with(-20.0),
+            "a finite number in the place of -inf: hidden tokens keep a little weight, and where the scores themselves are low they keep all of it. Only -inf gives weight 0 every time.",
+            2,
+        ),
+        Mistake(
+            "filled-with-a-small-number",
+            softmax_filled_with(-1.0),
+            "a finite number in the place of -inf: hidden tokens keep a little weight, and where the scores themselves are low they keep all of it. Only -inf gives weight 0 every time.",
+            2,
+        ),
+        Mistake(
+            "zero-times-infinity",
+            lambda scores, mask: (scores + (~mask) * -math.inf).softmax(-1),
+            "0 * -inf is NaN, so your product is NaN where nothing is hidden. Write -inf only where the mask is False: masked_fill(~mask, -math.inf).",
+            2,
+        ),
+        Mistake(
+            "lost-axis",
+            softmax_divided_by_rows,
+            "your sums have lost the last axis, so they line up with the columns. Keep it: sum(dim=-1, keepdim=True).",
+            3,
+        ),
+        Mistake(
+            "index-from-the-front",
+            softmax_by_index,
+            "s[~mask] counts the mask's axes from the front, and with texts and heads there the shapes differ. masked_fill lines them up from the end: scores.masked_fill(~mask, -math.inf).",
+            2,
+        ),
+        Mistake(
+            "a-mask-of-its-own",
+            lambda scores, mask: softmax_filled_with(-math.inf)(scores, torch.ones_like(mask).tril()),
+            "you build a mask of your own and ignore the one that you were given. Use `mask`, whatever it hides.",
+            1,
+        ),
+        Mistake(
+            "a-mask-of-its-own",
+            lambda scores, mask: softmax_filled_with(-math.inf)(
+                scores, torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+            ),
+            "you build a mask of your own and ignore the one that you were given. Use `mask`, whatever it hides.",
             1,
         ),
     ],
@@ -863,6 +1001,17 @@ ATTEND_MISTAKES = [
     ),
 ]
 
+
+def attend_with_scores(scores, v, mask):
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    return scores.softmax(-1) @ v
+
+
+def attend_if_mask(q, k, v, mask=None):
+    return attend_with_scores(q @ k.mT / math.sqrt(q.shape[-1]), v, mask if mask else None)
+
+
 ATTEND = Exercise(
     number="3.4",
     name="attend",
@@ -921,6 +1070,30 @@ ATTEND = Exercise(
             "you multiply q with k as it is, which mostly does not even fit. Swap the last two axes of k "
             "first: k.transpose(-2, -1).",
             1,
+        ),
+        Mistake(
+            "truth-of-a-tensor",
+            attend_if_mask,
+            "`if mask:` asks for the truth of a whole tensor, which has none. Ask whether there is one: `if mask is not None`.",
+            2,
+        ),
+        Mistake(
+            "a-mask-of-its-own",
+            lambda q, k, v, mask=None: F.scaled_dot_product_attention(q, k, v, is_causal=mask is not None),
+            "you use a triangle of your own and ignore the mask that you were given. Use `mask`, whatever it hides.",
+            2,
+        ),
+        Mistake(
+            "by-root-of-T",
+            lambda q, k, v, mask=None: attend_with_scores(q @ k.mT / math.sqrt(q.shape[2]), v, mask),
+            "you divide by the root of T, the number of tokens. The sum runs over the D numbers of a vector: divide by the root of q.shape[-1].",
+            1,
+        ),
+        Mistake(
+            "values-turned",
+            lambda q, k, v, mask=None: attend_with_scores(q @ k.mT / math.sqrt(q.shape[-1]), v.mT, mask),
+            "you transpose v. Weights (T, S) times values (S, D) fits as it is.",
+            3,
         ),
     ],
     styles=[attend_by_sdpa, attend_by_einsum, attend_by_loops, attend_by_bmm, attend_renormalising],
@@ -1087,6 +1260,18 @@ SPLIT_HEADS = Exercise(
             split_in_reverse,
             "your heads come in reverse order. Head 0 gets the first D numbers of each token.",
             1,
+        ),
+        Mistake(
+            "always-12",
+            lambda x, n_head: x.view(*x.shape[:2], 12, x.shape[-1] // 12).transpose(1, 2),
+            "you make 12 heads whatever you are asked for. Make n_head.",
+            1,
+        ),
+        Mistake(
+            "size-as-a-float",
+            lambda x, n_head: x.view(*x.shape[:2], n_head, x.shape[-1] / n_head).transpose(1, 2),
+            "C / n_head is a float, and a size has to be a whole number. Divide with //.",
+            2,
         ),
     ],
     styles=[split_by_permute, split_by_stack, split_by_unflatten, split_by_loops, split_by_einsum],
@@ -1355,6 +1540,7 @@ def attention_module(
     caching="yes",
     project=True,
     parts=None,
+    end=None,
 ):
     """Return a CausalSelfAttention made of its decisions."""
 
@@ -1382,8 +1568,10 @@ def attention_module(
             elif cache is not None and caching == "unsplit":
                 cache.append(join(k), join(v))
             hidden = mask(q.shape[2], k.shape[2], cache is not None)
-            y = merge(look(q, k, v, hidden))
-            return self.c_proj(y) if project else y
+            y = look(q, k, v, hidden)
+            if end is not None:
+                return end(self, y, x)
+            return self.c_proj(merge(y)) if project else merge(y)
 
     return CausalSelfAttention
 
@@ -1494,6 +1682,29 @@ def both(name, says, hint, **decisions):
 def split_by_view_alone(x, n_head):
     B, T, C = x.shape
     return x.view(B, n_head, T, C // n_head)
+
+
+def in_order(order):
+    """Attention that takes queries, keys and values from other places."""
+    return lambda *made: RIGHT(*(made[i] for i in order), made[3])
+
+
+def view_heads(x, n_head):
+    B, T, C = x.shape
+    return x.view(B, T, n_head, C // n_head).transpose(1, 2)
+
+
+def by_hand(q, k, v, hidden):
+    return (q @ k.mT / math.sqrt(q.shape[-1])).masked_fill(~hidden, -math.inf).softmax(-1) @ v
+
+
+def checked_mask(T, S):
+    """The library's causal mask, which refuses T > S."""
+    if T > S:
+        raise ValueError(
+            f"T is {T} and S is {S}, but the T new tokens are among the S seen ones; pass T <= S"
+        )
+    return lower(T, S)
 
 
 MODULE_MISTAKES = [
@@ -1672,6 +1883,99 @@ MODULE_MISTAKES = [
         parts=interleaved,
     ),
     *(mistake for name, look, says, hint in ATTEND_MISTAKES for mistake in both(name, says, 2, look=look)),
+    Mistake(
+        "causal-from-the-corner",
+        attention_module(
+            look=lambda q, k, v, hidden: F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
+        ),
+        "is_causal=True starts the triangle in the upper left corner. When several tokens come to a cache that holds "
+        "some, it has to end in the lower right one: pass attn_mask=causal_mask(T, S).",
+        3,
+    ),
+    *both(
+        "mask-turned-round",
+        "your mask is the wrong way round. In F.scaled_dot_product_attention True means that a key may be seen "
+        "(nn.MultiheadAttention has it the other way).",
+        2,
+        look=lambda q, k, v, hidden: F.scaled_dot_product_attention(q, k, v, attn_mask=~hidden),
+    ),
+    *both(
+        "mask-as-numbers",
+        "a mask of floats is added to the scores, and 1 or 0 hides nothing. Pass the bool mask.",
+        2,
+        look=lambda q, k, v, hidden: F.scaled_dot_product_attention(q, k, v, attn_mask=hidden.float()),
+    ),
+    *(
+        Mistake(
+            "arguments-in-another-order",
+            attention_module(look=in_order(order)),
+            f"{names} have changed places in your call. The order is attend(q, k, v, mask).",
+            2,
+        )
+        for names, order in (
+            ("queries and keys", (1, 0, 2)),
+            ("keys and values", (0, 2, 1)),
+            ("queries and values", (2, 1, 0)),
+            ("all three", (1, 2, 0)),
+            ("all three", (2, 0, 1)),
+        )
+    ),
+    Mistake(
+        "ignores-seen",
+        attention_module(mask=lambda T, S, cached: lower(T, T), look=by_hand),
+        "your mask is T x T, and that does not fit when tokens were cached: k and v are S long then. The mask "
+        "wanted is causal_mask(T, S), with S counting the cached tokens as well.",
+        3,
+    ),
+    *both(
+        "residual",
+        "you add x to the result. That sum is the block's job (chapter 05); attention returns only what is to be added.",
+        3,
+        end=lambda self, y, x: x + self.c_proj(join(y)),
+    ),
+    *both(
+        "weight-not-turned",
+        "nn.Linear stores its weight as (out, in), so a product by hand needs weight.T. Call the layer: self.c_proj(...).",
+        3,
+        end=lambda self, y, x: join(y) @ self.c_proj.weight + self.c_proj.bias,
+    ),
+    *both(
+        "every-third",
+        "you deal the numbers of c_attn out in turn: one to q, one to k, one to v. The first third is q, the second k, "
+        "the last v: chunk(3, dim=-1).",
+        1,
+        parts=lambda c_attn, x, n_head: (view_heads(c_attn(x)[..., i::3], n_head) for i in range(3)),
+    ),
+    *both(
+        "pieces-of-3",
+        "split takes the size of a piece, so yours have 3 numbers each. chunk(3, dim=-1) takes the number of pieces.",
+        1,
+        parts=lambda c_attn, x, n_head: (view_heads(part, n_head) for part in c_attn(x).split(3, dim=-1)),
+    ),
+    *both(
+        "cut-along-time",
+        "you cut along the tokens. The thirds lie side by side in the last axis: chunk(3, dim=-1).",
+        1,
+        parts=lambda c_attn, x, n_head: (view_heads(part, n_head) for part in c_attn(x).chunk(3, dim=1)),
+    ),
+    *both(
+        "not-merged",
+        "c_proj takes the merged heads, (B, T, C). Call merge_heads first, then c_proj.",
+        3,
+        end=lambda self, y, x: self.c_proj(y),
+    ),
+    Mistake(
+        "mask-sizes-exchanged",
+        attention_module(mask=lambda T, S, cached: checked_mask(S, T)),
+        "your mask is (S, T). Rows are the T new tokens, columns the S that they may see: causal_mask(T, S).",
+        2,
+    ),
+    *both(
+        "always-12",
+        "you make 12 heads whatever the config says. Take config.n_head.",
+        1,
+        parts=lambda c_attn, x, n_head: (view_heads(part, 12) for part in c_attn(x).chunk(3, dim=-1)),
+    ),
 ]
 
 CAUSAL_SELF_ATTENTION = Exercise(
