@@ -4,6 +4,7 @@ import contextlib
 import copy
 import inspect
 import io
+import re
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -43,12 +44,40 @@ class Raised:
 
     def where(self, answer: Callable) -> str:
         """Return the learner's own line that raised, and the error in one line."""
-        text = f"{type(self.error).__name__}: {self.error}".splitlines()[0]
+        text = f"{type(self.error).__name__}: {self.error}".splitlines()[0] + meaning(self.error)
         code = [frame for frame in traceback.extract_tb(self.error.__traceback__)]
         own = [frame for frame in code if frame.filename == source_file(answer)]
         if not own:
             return text
         return f"{text}\n    in {own[-1].name}, line {own[-1].lineno}: {own[-1].line}"
+
+
+MEANINGS = {
+    "Boolean value of Tensor": "A tensor of several numbers is neither true nor false. Did you mean `is not None`?",
+    "only one element tensors": "The functions of math take one number. For a tensor use torch's: torch.tanh, torch.sqrt.",
+    r"must be Tensor, not (float|int)": "torch's functions take tensors. For a single number use math: math.sqrt.",
+    "before Module.__init__": "A module begins with super().__init__().",
+    "must be tuple of ints,but got float": "Sizes are whole numbers: divide with //, not with /.",
+    "'float' object cannot be interpreted as an integer": "Sizes are whole numbers: divide with //, not with /.",
+    "mat1 and mat2 shapes|expected m1 and m2|size mismatch": (
+        "In a @ b the last size of a has to be the size of b before its last. Print both shapes."
+    ),
+    "size of tensor a": (
+        "Shapes are lined up from the last axis on. A mean or sum that should stay an axis needs keepdim=True."
+    ),
+    "is invalid for input of size": "The new sizes have to multiply to as many numbers as there are.",
+    "view size is not compatible": "The axes were moved, so view cannot join them. Use reshape or flatten.",
+    "Dimension out of range": "Count axes from the end, -1 and -2: how many stand in front is not always the same.",
+    "'NoneType' object": "Something here is None: a function without return, or a cache that is not there.",
+    "unsupported operand type.*NoneType": "Something here is None: a function without return, or a cache that is not there.",
+    "modified by an inplace operation": "Training still needs the old numbers: write x = x + y, not x += y.",
+}  # pattern in an error's text -> what a beginner makes of it
+
+
+def meaning(error: BaseException) -> str:
+    """Return a line that says what an error of Python or torch means, or nothing for errors that are not known."""
+    found = (says for pattern, says in MEANINGS.items() if re.search(pattern, str(error)))
+    return next((f"\n    {says}" for says in found), "")
 
 
 def source_file(answer: Callable) -> str | None:

@@ -227,6 +227,13 @@ def look_by_any(kind, i, j, source=0):
     return j in visible
 
 
+def text_of_letters(next_word, words, n):
+    words = list(words)
+    for _ in range(n):
+        words += next_word(words)
+    return words
+
+
 EXERCISES = [
     Exercise(
         number="0.1",
@@ -337,6 +344,18 @@ EXERCISES = [
                 "you skip every other pair. Each word, but the last, has a follower.",
                 1,
             ),
+            Mistake(
+                "pairs-as-keys",
+                lambda words: Counter(zip(words, words[1:])),
+                "your keys are pairs of words. Make a dict of dicts: for each word, how often each word follows it.",
+                2,
+            ),
+            Mistake(
+                "last-pair-missing",
+                followers_by(lambda w: list(zip(w, w[1:]))[:-1]),
+                "the last pair is missing. With n words there are n - 1 pairs.",
+                1,
+            ),
         ],
         styles=[followers_defaultdict, followers_comprehension, followers_pairs],
     ),
@@ -371,6 +390,30 @@ EXERCISES = [
             Mistake("up-to-n", text_up_to, "you stop when there are n words in all. Append n new ones.", 2),
             Mistake("joined", text_joined, "you return one string. Return a list of words.", 3),
             Mistake("front", text_front, "you put new words in front. They belong at the end.", 2),
+            Mistake(
+                "one-too-few",
+                lambda next_word, words, n: text_by_while(next_word, words, max(n - 1, 0)),
+                "one word is missing at the end. Append n new words.",
+                2,
+            ),
+            Mistake(
+                "one-too-many",
+                lambda next_word, words, n: text_by_while(next_word, words, n + 1),
+                "there is one word too many. Append n new words.",
+                2,
+            ),
+            Mistake(
+                "letters",
+                text_of_letters,
+                "`words += word` takes a word apart into its letters. Append it: words.append(word).",
+                2,
+            ),
+            Mistake(
+                "not-called",
+                lambda next_word, words, n: [*words, *[next_word] * n],
+                "you append the function itself. Call it with the words so far: next_word(words).",
+                2,
+            ),
         ],
         styles=[text_by_recursion, text_by_sum, text_by_while],
     ),

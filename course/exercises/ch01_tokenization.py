@@ -597,6 +597,54 @@ def decoder(decode):
     return type("Tokenizer", (Bytes,), {"decode": decode})
 
 
+def pairs_at(words, places):
+    """Count the slices of two symbols that begin at some places of each word."""
+    counts = Counter()
+    for w, n in words.items():
+        for i in places(w):
+            counts[tuple(w[i : i + 2])] += n
+    return counts
+
+
+def merged(symbols, pair):
+    """Merge a pair wherever it stands, from the left."""
+    out, i = [], 0
+    while i < len(symbols):
+        both = tuple(symbols[i : i + 2]) == tuple(pair)
+        out.append(b"".join(symbols[i : i + 2]) if both else symbols[i])
+        i += 2 if both else 1
+    return out
+
+
+def bpe_leftmost_again(symbols, ranks):
+    symbols, i = list(symbols), 0
+    while i < len(symbols) - 1:
+        if (symbols[i], symbols[i + 1]) in ranks:
+            symbols[i : i + 2] = [symbols[i] + symbols[i + 1]]
+            i = 0
+        else:
+            i += 1
+    return symbols
+
+
+def bpe_by_key(key, better=min, stop=True):
+    def bpe(symbols, ranks):
+        symbols = list(symbols)
+        while len(symbols) > 1:
+            pair = better(zip(symbols, symbols[1:]), key=lambda pair: key(ranks, pair))
+            if stop and pair not in ranks:
+                break
+            symbols = merged(symbols, pair)
+        return symbols
+
+    return bpe
+
+
+bpe_unknown_first = bpe_by_key(lambda ranks, pair: ranks.get(pair, 0))
+bpe_unknown_pairs = bpe_by_key(lambda ranks, pair: ranks.get(pair, float("inf")), stop=False)
+bpe_highest = bpe_by_key(lambda ranks, pair: ranks.get(pair, -1), better=max)
+
+
 EXERCISES = [
     Exercise(
         number="1.1",
@@ -644,6 +692,30 @@ EXERCISES = [
                 3,
             ),
             Mistake("symbols", count_symbols, "you count symbols. Count pairs of neighbors.", 1),
+            Mistake(
+                "overwrites",
+                lambda words: Counter({pair: n for w, n in words.items() for pair in zip(w, w[1:])}),
+                "a later word replaces what earlier ones counted. Add to the count: counts[pair] += n.",
+                2,
+            ),
+            Mistake(
+                "last-pair-missing",
+                lambda words: pairs_at(words, lambda w: range(len(w) - 2)),
+                "the last pair of each word is missing. A word of n symbols has n - 1 pairs.",
+                1,
+            ),
+            Mistake(
+                "every-other",
+                lambda words: pairs_at(words, lambda w: range(0, len(w) - 1, 2)),
+                "you skip every other pair. Pairs overlap: in a b c there are (a, b) and (b, c).",
+                1,
+            ),
+            Mistake(
+                "a-lone-symbol",
+                lambda words: pairs_at(words, lambda w: range(len(w))),
+                "the last symbol of each word stands alone among your pairs. Stop one earlier: a word of n symbols has n - 1 pairs.",
+                1,
+            ),
         ],
         styles=[pairs_by_index, pairs_by_sum, pairs_by_repeat],
     ),
@@ -961,6 +1033,30 @@ EXERCISES = [
             Mistake("everything", bpe_bytes, "you join all symbols in the end. Return them as a list.", 3),
             Mistake("nothing", bpe_nothing, "nothing is merged.", 1),
             Mistake("ids", bpe_ids, "you return numbers. Return the symbols.", 3),
+            Mistake(
+                "T01",
+                bpe_leftmost_again,
+                "you merge the leftmost pair. The one with the lowest rank goes first.",
+                2,
+            ),
+            Mistake(
+                "T01-unknown-first",
+                bpe_unknown_first,
+                "ranks.get(pair, 0) gives a pair that was never learned the best rank of all. Give it the worst: infinity.",
+                2,
+            ),
+            Mistake(
+                "T01-unknown-pairs",
+                bpe_unknown_pairs,
+                "you go on when no pair is left in ranks, and merge pairs that were never learned. Stop when the best pair is not in ranks.",
+                3,
+            ),
+            Mistake(
+                "T01-highest",
+                bpe_highest,
+                "you merge the pair with the highest rank. The lowest was learned first.",
+                2,
+            ),
         ],
         styles=[bpe_by_index, bpe_by_recursion, bpe_in_rank_order],
     ),

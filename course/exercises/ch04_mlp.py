@@ -172,28 +172,20 @@ WEIGHTS = ("c_fc.weight", "c_fc.bias", "c_proj.weight", "c_proj.bias")
 
 
 def run_mlp(answer, n_embd, x):
-    """Build the MLP, look at its weights, fill them by name and run it.
-
-    Raises ValueError if the weights have other names or shapes than they should.
-    """
+    """Build the MLP, look at its weights, fill them by name and run it if they are as they should be."""
     C, N = n_embd, 4 * n_embd
     shapes = dict(zip(WEIGHTS, ((N, C), (N,), (C, N), (C,))))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         mlp = answer(GPT2Config(vocab_size=11, n_positions=7, n_embd=n_embd, n_layer=1, n_head=1))
         found = {name: tuple(parameter.shape) for name, parameter in mlp.named_parameters()}
-        if found.keys() - shapes.keys():
-            raise ValueError(f"the weights should be called {', '.join(WEIGHTS)}")
         if found != shapes:
-            have, want = (
-                ", ".join(f"{name} {own[name]}" for name in WEIGHTS if name in own) for own in (found, shapes)
-            )
-            raise ValueError(f"with n_embd = {n_embd} the weights are {have}; they should be {want}")
+            return {"weights": found}
         with torch.no_grad():
             for name, parameter in mlp.named_parameters():
                 parameter.copy_(drawn(*parameter.shape, seed=zlib.crc32(name.encode())))
             torch.manual_seed(5)
-            return mlp(x)
+            return {"weights": found, "result": mlp(x)}
 
 
 def mlp_cases():
@@ -511,6 +503,58 @@ SIGMOID_SAYS = (
     "the tanh form."
 )
 
+
+class WithoutFirstBias(TwoLayers):
+    def __init__(self, config):
+        super().__init__(config)
+        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
+
+
+class WithoutLastBias(TwoLayers):
+    def __init__(self, config):
+        super().__init__(config)
+        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
+
+
+class Twice(TwoLayers):
+    times = 2
+
+
+class ForgetsFirst(TwoLayers):
+    def __init__(self, config):
+        super().__init__(config)
+        del self.c_fc
+
+
+class ForgetsLast(TwoLayers):
+    def __init__(self, config):
+        super().__init__(config)
+        del self.c_proj
+
+
+class WithNorm(TwoLayers):
+    def __init__(self, config):
+        super().__init__(config)
+        self.ln = nn.LayerNorm(config.n_embd)
+
+
+class BareMatrices(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.c_fc = nn.Parameter(torch.zeros(4 * config.n_embd, config.n_embd))
+        self.c_proj = nn.Parameter(torch.zeros(config.n_embd, 4 * config.n_embd))
+
+
+class ThrowsAway(TwoLayers):
+    def forward(self, x):
+        return bend(x)
+
+
+class NormInside(TwoLayers):
+    def forward(self, x):
+        return super().forward(F.layer_norm(x, x.shape[-1:]))
+
+
 EXERCISES = [
     Exercise(
         number="4.1",
@@ -606,6 +650,24 @@ EXERCISES = [
                 "pi), about 0.798.",
                 2,
             ),
+            Mistake(
+                "missing-bracket",
+                lambda x: 0.5 * x * 1 + torch.tanh(inner(x)),
+                "* goes before +, so your tanh is added to x / 2. Put brackets around the sum: x / 2 times (1 + tanh).",
+                2,
+            ),
+            Mistake(
+                "digit-lost",
+                lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.44715 * x**3))),
+                "your factor of the cube is 0.44715. A zero is missing: 0.044715.",
+                2,
+            ),
+            Mistake(
+                "minus",
+                lambda x: 0.5 * x * (1 - torch.tanh(inner(x))),
+                "with 1 - tanh large numbers vanish and negative ones pass. It should be 1 + tanh.",
+                2,
+            ),
         ],
         styles=[tanh_fused, tanh_as_sigmoid, tanh_in_double, tanh_by_loops],
     ),
@@ -686,6 +748,18 @@ EXERCISES = [
                 "sigmoid-form",
                 quick,
                 SIGMOID_SAYS.replace("GPT-2 was trained with the tanh", "Use erf for the exact"),
+            ),
+            Mistake(
+                "missing-bracket",
+                lambda x: 0.5 * x * 1 + torch.erf(x / math.sqrt(2)),
+                "* goes before +, so your erf is added to x / 2. Put brackets around the sum: x / 2 times (1 + erf).",
+                2,
+            ),
+            Mistake(
+                "forms-mixed",
+                lambda x: 0.5 * x * (1 + torch.erf((x + 0.044715 * x**3) / math.sqrt(2))),
+                "you mix the two forms. The cube belongs to the tanh form; erf takes x divided by the root of 2 alone.",
+                3,
             ),
         ],
         styles=[erf_by_ndtr, erf_by_distribution, erf_by_complement, erf_by_loops, exact],
@@ -822,6 +896,54 @@ EXERCISES = [
                 "your layers have other names. Call them c_fc and c_proj, as the published checkpoint "
                 "does, or its weights will not find them.",
                 1,
+            ),
+            Mistake(
+                "one-bias", WithoutFirstBias, "your c_fc has no bias. GPT-2's has; leave bias=False out.", 1
+            ),
+            Mistake(
+                "one-bias", WithoutLastBias, "your c_proj has no bias. GPT-2's has; leave bias=False out.", 1
+            ),
+            Mistake(
+                "twice",
+                Twice,
+                "your hidden layer is twice as wide as the input. It should be four times as wide.",
+                1,
+            ),
+            Mistake(
+                "without-self",
+                ForgetsFirst,
+                "c_fc is not kept: a layer belongs to the module only if it is assigned to self. Write self.c_fc = ...",
+                1,
+            ),
+            Mistake(
+                "without-self",
+                ForgetsLast,
+                "c_proj is not kept: a layer belongs to the module only if it is assigned to self. Write self.c_proj = ...",
+                1,
+            ),
+            Mistake(
+                "one-too-many",
+                WithNorm,
+                "there is a third layer with weights, a LayerNorm. It belongs to the block (chapter 05): the MLP has c_fc and c_proj alone.",
+                1,
+            ),
+            Mistake(
+                "bare-matrices",
+                BareMatrices,
+                "your c_fc and c_proj are bare matrices. Make them nn.Linear, which has weight and bias under these names.",
+                1,
+            ),
+            Mistake(
+                "thrown-away",
+                ThrowsAway,
+                "you call the layers and throw their results away. Give each result a name, and hand it to the next step.",
+                2,
+            ),
+            Mistake(
+                "norm-inside",
+                NormInside,
+                "you normalize x first. That is the block's work (chapter 05): the MLP takes x as it comes.",
+                2,
             ),
         ],
         styles=[TwoLayers, WithModule, ByEinsum, TokenByToken, InDouble],

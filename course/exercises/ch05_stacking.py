@@ -492,6 +492,59 @@ def rename_by_regex(stored, weight):
     return [name, weight.permute(1, 0).clone() if re.search(r"c_\w+\.weight$", name) else weight.clone()]
 
 
+def make_norm_by(above, below):
+    """Return a LayerNorm that divides one thing by another: above(x, eps) / below(x, eps)."""
+    return lambda x, weight, bias, eps: above(x, eps) / below(x, eps) * weight + bias
+
+
+def norm_after_the_layer(self, x, cache=None):
+    x = x + self.ln_1(self.attn(x, cache))
+    return x + self.ln_2(self.mlp(x))
+
+
+def counts_x_twice(self, x, cache=None):
+    y = x + self.attn(self.ln_1(x), cache)
+    return x + y + self.mlp(self.ln_2(y))
+
+
+def count_without_brackets(config):
+    C = config.n_embd
+    tables = (config.vocab_size + config.n_positions) * C
+    return tables + config.n_layer * 4 * C + 12 * C * C + 9 * C + 2 * C
+
+
+def std_of_biases_too(name, n_layer):
+    if name.endswith("c_proj.bias"):
+        return 0.02 / math.sqrt(2 * n_layer)
+    return make_std()(name, n_layer)
+
+
+def not_updated():
+    """A model whose blocks all read the embeddings; the last one's result counts."""
+
+    def forward(self, tokens, cache=None, *, last_only=False):
+        x = self.embed(tokens, self.start(cache))
+        for i, block in enumerate(self.h):
+            y = block(x, self.layer_cache(cache, i))
+        return self.head(self.final(self.choose(y, last_only)))
+
+    return stack(forward=forward)
+
+
+def rename_by(turn):
+    """Return a renaming that turns matrices in its own way."""
+
+    def rename_weight(stored, weight):
+        renamed = make_rename(transposed=())(stored, weight)
+        if renamed is None:
+            return None
+        name, weight = renamed
+        linear = any(layer in name for layer in ("c_attn", "c_proj", "c_fc")) and name.endswith("weight")
+        return name, turn(weight) if linear else weight
+
+    return rename_weight
+
+
 EXERCISES = [
     Exercise(
         number="5.1",
@@ -563,6 +616,53 @@ EXERCISES = [
                     (x - x.mean()) / torch.sqrt(x.var(correction=0) + eps) * weight + bias
                 ),
                 "you take one mean and one variance of the whole tensor. Each vector has its own: dim=-1, keepdim=True.",
+                1,
+            ),
+            Mistake(
+                "std-plus-eps",
+                make_norm_by(
+                    lambda x, eps: x - x.mean(-1, keepdim=True), lambda x, eps: x.std(-1, keepdim=True) + eps
+                ),
+                "two slips at once: x.std divides by C - 1, and eps is added after the root. Take the variance with correction=0, add eps, then take the root.",
+                2,
+            ),
+            Mistake(
+                "its-own-eps",
+                lambda x, weight, bias, eps: F.layer_norm(x, x.shape[-1:], weight, bias),
+                "you use 1e-5 whatever eps is. Use the eps that you are given.",
+                2,
+            ),
+            Mistake(
+                "mean-kept",
+                make_norm_by(
+                    lambda x, eps: x, lambda x, eps: (x.var(-1, correction=0, keepdim=True) + eps).sqrt()
+                ),
+                "you divide by the spread but never take the mean away. Subtract it first: (x - mean) / ...",
+                1,
+            ),
+            Mistake(
+                "gain-and-bias-exchanged",
+                lambda x, weight, bias, eps: F.layer_norm(x, x.shape[-1:], bias, weight, eps),
+                "weight and bias have changed places. Multiply by weight, then add bias.",
+                3,
+            ),
+            Mistake(
+                "missing-bracket",
+                lambda x, weight, bias, eps: (
+                    (x - x.mean(-1, keepdim=True) / (x.var(-1, correction=0, keepdim=True) + eps).sqrt())
+                    * weight
+                    + bias
+                ),
+                "/ goes before -, so the mean alone is divided. Put brackets around x - mean.",
+                1,
+            ),
+            Mistake(
+                "variance-of-all",
+                make_norm_by(
+                    lambda x, eps: x - x.mean(-1, keepdim=True),
+                    lambda x, eps: (x.var(correction=0) + eps).sqrt(),
+                ),
+                "your mean is each vector's own, but your variance is that of all numbers. Take both over the last dimension.",
                 1,
             ),
         ],
@@ -649,6 +749,24 @@ EXERCISES = [
                 "the MLP comes first. First attention gathers, then the MLP works on it.",
                 1,
             ),
+            Mistake(
+                "norm-after",
+                block_of(norm_after_the_layer),
+                "you normalize what a layer returns. Normalize what it reads: x + attn(ln_1(x)).",
+                1,
+            ),
+            Mistake(
+                "attention-alone",
+                block_of(lambda self, x, cache=None: x + self.attn(self.ln_1(x), cache)),
+                "the second half is missing: x + mlp(ln_2(x)) with the new x.",
+                2,
+            ),
+            Mistake(
+                "counts-x-twice",
+                block_of(counts_x_twice),
+                "x goes in once too often: the sum already has it. Each layer adds its own result, once.",
+                2,
+            ),
         ],
         styles=[block_of(block_in_steps), block_of(block_by_loop), block_of(block_by_hand)],
     ),
@@ -697,6 +815,42 @@ EXERCISES = [
             ),
             Mistake(
                 "mlp-thrice", make_count(mlp=3), "the MLP is 4C wide, not 3C. (3C is the width of c_attn.)", 3
+            ),
+            Mistake(
+                "one-norm",
+                make_count(norms=2),
+                "you count one LayerNorm in each block. There are two, with a gain and a bias of C numbers each.",
+                2,
+            ),
+            Mistake(
+                "norms-of-blocks",
+                make_count(norms=0),
+                "the LayerNorms of the blocks are missing: two in each, with a gain and a bias of C numbers each.",
+                2,
+            ),
+            Mistake(
+                "always-12-layers",
+                make_count(layers=12),
+                "you count 12 layers whatever the config says. Take config.n_layer.",
+                1,
+            ),
+            Mistake(
+                "a-constant",
+                lambda config: 124_439_808,
+                "this is the number for GPT-2 small. Compute it from the sizes in config.",
+                1,
+            ),
+            Mistake(
+                "final-norm-in-each",
+                make_count(norms=6, final=0),
+                "you count ln_f in each block. It stands once, after the last one.",
+                2,
+            ),
+            Mistake(
+                "missing-bracket",
+                lambda config: count_without_brackets(config),
+                "the number of layers multiplies the first term of the block alone. Put brackets around the whole block.",
+                3,
             ),
         ],
         styles=[count_by_loop, count_by_formula, count_by_tensors],
@@ -756,6 +910,60 @@ EXERCISES = [
                 make_std(final="h."[:0] + ".ln_", gain=0.0),
                 "ln_f is taken for a matrix. It is a LayerNorm too.",
                 1,
+            ),
+            Mistake(
+                "every-weight",
+                make_std(residual=lambda L: 1.0, gain=0.02),
+                "every `weight` gets 0.02 in yours. The c_proj matrices get less, and the gains of LayerNorm are not drawn at all: 0.",
+                1,
+            ),
+            Mistake(
+                "gains-of-1",
+                make_std(gain=1.0),
+                "the gains are 1, but not drawn: their standard deviation is 0. GPT2 adds the 1 itself.",
+                2,
+            ),
+            Mistake(
+                "bias-of-c-proj",
+                std_of_biases_too,
+                "you scale the biases of c_proj too. Biases start at 0, all of them.",
+                3,
+            ),
+            Mistake(
+                "multiplied",
+                make_std(residual=lambda L: 1 / math.sqrt(2 * L)),
+                "you multiply by the root of 2L, so deep models start with larger weights. Divide by it.",
+                2,
+            ),
+            Mistake(
+                "mlp-only",
+                make_std(which="mlp.c_proj"),
+                "the c_proj of attention adds to the stream too. Scale both.",
+                1,
+            ),
+            Mistake(
+                "always-24",
+                make_std(residual=lambda L: math.sqrt(24)),
+                "you divide by the root of 24, which is right for 12 layers. Take 2 * n_layer.",
+                2,
+            ),
+            Mistake(
+                "root-of-2-times-L",
+                make_std(residual=lambda L: math.sqrt(2) / L),
+                "/ and * go from left to right, so you multiply by L. Put the whole of 2 * n_layer under the root.",
+                2,
+            ),
+            Mistake(
+                "root-of-2-times-L",
+                make_std(residual=lambda L: math.sqrt(2) * L),
+                "L stands outside your root. Put the whole of 2 * n_layer under it.",
+                2,
+            ),
+            Mistake(
+                "variances",
+                make_std(residual=lambda L: 50 * 2 * L, std=0.0004),
+                "these are variances. The standard deviation is wanted: 0.02 and 0.02 / sqrt(2L).",
+                2,
             ),
         ],
         styles=[std_by_parts, std_by_table, std_by_tensor],
@@ -854,6 +1062,57 @@ EXERCISES = [
                 "with last_only you keep the first position. It is the last one that predicts the next token.",
                 3,
             ),
+            Mistake(
+                "one-axis-lost",
+                stack(choose=lambda self, x, last_only: x[:, -1] if last_only else x),
+                "with last_only your result has lost an axis. Keep it: x[:, -1:] is (B, 1, C), x[:, -1] is (B, C).",
+                3,
+            ),
+            Mistake(
+                "softmaxed",
+                stack(head=lambda self, x: Stack.head(self, x).softmax(-1)),
+                "you return probabilities. Return the logits; sampling and the loss take the softmax themselves.",
+                3,
+            ),
+            Mistake(
+                "most-likely",
+                stack(head=lambda self, x: Stack.head(self, x).argmax(-1)),
+                "you return the most likely tokens. Return the logits, a number for each token of the vocabulary.",
+                3,
+            ),
+            Mistake(
+                "no-unembed",
+                stack(head=lambda self, x: x),
+                "you return the vectors. The last step is missing: unembed, which gives a number for each token of the vocabulary.",
+                3,
+            ),
+            Mistake(
+                "norm-first",
+                stack(
+                    embed=lambda self, tokens, start: self.ln_f(Stack.embed(self, tokens, start)),
+                    final=lambda self, x: x,
+                ),
+                "ln_f comes after the last block, not before the first.",
+                3,
+            ),
+            Mistake(
+                "always-last",
+                stack(choose=lambda self, x, last_only: x[:, -1:]),
+                "you return the last position every time. Do so only if last_only is True.",
+                3,
+            ),
+            Mistake(
+                "not-updated",
+                not_updated(),
+                "every block reads the embeddings, since x is never replaced. Write x = block(x, ...).",
+                2,
+            ),
+            Mistake(
+                "no-blocks",
+                stack(blocks=lambda self: []),
+                "no block is used. Each one reads x and returns the new x.",
+                2,
+            ),
         ],
         styles=[stack(), stack(forward=forward_flat), stack(forward=forward_einsum)],
     ),
@@ -910,6 +1169,56 @@ EXERCISES = [
                 2,
             ),
             Mistake("mlp-not", make_rename(transposed=("c_attn", "c_proj")), "c_fc is not transposed.", 3),
+            Mistake(
+                "exchanged",
+                lambda stored, weight: (
+                    (make_rename()(stored, weight) or [None])[::-1] if make_rename()(stored, weight) else None
+                ),
+                "you return the tensor first. Return the name, then the tensor.",
+                1,
+            ),
+            Mistake(
+                "reshaped",
+                rename_by(lambda weight: weight.reshape(weight.shape[::-1])),
+                "reshape keeps the order of the numbers and only cuts the rows elsewhere. Swap rows and columns: .T",
+                2,
+            ),
+            Mistake(
+                "prefix-always",
+                lambda stored, weight: make_rename(prefix=False)(stored[len("transformer.") :], weight),
+                "you cut 12 letters off every name, whether `transformer.` is there or not. removeprefix cuts only where it is.",
+                1,
+            ),
+            Mistake(
+                "prefix-always",
+                lambda stored, weight: make_rename(prefix=False)(stored.split(".", 1)[1], weight),
+                "you cut every name at its first dot, whether `transformer.` stands there or not. removeprefix cuts only where it does.",
+                1,
+            ),
+            Mistake(
+                "none-inside",
+                lambda stored, weight: (
+                    make_rename()(stored, weight) or (stored.removeprefix("transformer."), None)
+                ),
+                "for a mask you return a name and None. Return None alone: the tensor is left out.",
+                1,
+            ),
+            Mistake(
+                "drops-every-bias-of-attn",
+                lambda stored, weight: (
+                    None if "attn" in stored and stored.endswith("bias") else make_rename()(stored, weight)
+                ),
+                "you leave out every bias of attention. Those of c_attn and c_proj are weights; the masks are called attn.bias and attn.masked_bias.",
+                3,
+            ),
+            Mistake(
+                "drops-the-head",
+                lambda stored, weight: (
+                    None if stored.startswith("lm_head") else make_rename()(stored, weight)
+                ),
+                "you leave out lm_head.weight. It is renamed like the others, and the reader looks whether it equals wte.",
+                3,
+            ),
         ],
         styles=[rename_by_split, rename_by_replace, rename_by_regex],
     ),
