@@ -2,11 +2,14 @@
 
 import os
 
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # as many processes as cores, so one thread for each; before torch is there
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 def pytest_configure(config):
     os.environ.pop("MPLBACKEND", None)  # a backend of the shell's would keep figures out of the notebooks
-    if hasattr(config, "workerinput"):  # as many processes as cores: one thread for each
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
     if config.pluginmanager.hasplugin("nbval") and config.option.nbval:
         config.option.nbval_current_env = True
         config.option.nbval_cell_timeout = 600

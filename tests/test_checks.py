@@ -189,3 +189,17 @@ def test_a_right_answer_without_a_way_for_gradients_is_accepted_with_a_remark(ca
     assert verdict.passed and "no gradient passes" in verdict.message
     assert capsys.readouterr().out == ""
     assert "no gradient" not in examine("gelu", find("gelu").reference).message
+
+
+@pytest.mark.parametrize(
+    "wrong, says",
+    [
+        ("return x if x > 0 else factor", "neither true nor false"),
+        ("return x + None", "is None"),
+        ("return torch.ones(2, 3) @ torch.ones(2, 3)", "Print both shapes"),
+        ("return x + torch.ones(7)", "keepdim=True"),
+    ],
+)
+def test_common_errors_of_torch_are_explained(wrong, says):
+    verdict = examine(DOUBLED, answer(f"def stretch(x, factor):\n {wrong}"))
+    assert not verdict.passed and says in verdict.message

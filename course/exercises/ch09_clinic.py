@@ -1652,12 +1652,6 @@ def matrices_alone(model):
     return {name: weight for name, weight in healthy_weights(model).items() if weight.ndim == 2}
 
 
-def one_size(model):
-    healthy = bodies().healthy(GPT2Config(n_layer=1))
-    healthy.load_state_dict(model.state_dict(), strict=False)
-    return healthy
-
-
 REPAIR = Exercise(
     number="9.7",
     name="repair",
@@ -1712,13 +1706,6 @@ REPAIR = Exercise(
             "the patient with a head of its own has a weight that no GPT2 has, and load_state_dict refuses it. "
             "Pass strict=False, or leave that weight out.",
             3,
-        ),
-        Mistake(
-            "one-size",
-            one_size,
-            "you make a GPT2 of the standard sizes, and the patient's weights do not fit. Take its own: "
-            "GPT2(model.config).",
-            2,
         ),
         Mistake(
             "shared",
