@@ -225,6 +225,36 @@ def inference(table: Table, programs: dict, rounds: int, new: int) -> None:
                     table.add(measure, name, seconds)
 
 
+class CausalOnly(torch.nn.Module):
+    """Attention by nanoGPT's recipe: torch's own causal mask, and no cache."""
+
+    def __init__(self, config: GPT2Config):
+        super().__init__()
+        self.n_head = config.n_head
+        self.c_attn = torch.nn.Linear(config.n_embd, 3 * config.n_embd)
+        self.c_proj = torch.nn.Linear(config.n_embd, config.n_embd)
+
+    def forward(self, x: torch.Tensor, cache: None = None) -> torch.Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        heads = self.c_attn(x).unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)
+        y = torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=True)
+        return self.c_proj(y.transpose(1, 2).flatten(2))
+
+
+def by_the_recipe_of_nanogpt() -> GPT2:
+    """Return a GPT2 with the parts that nanoGPT's training has: is_causal attention and the exact GELU."""
+    config = GPT2Config()
+    model = GPT2(config)
+    for block in model.h:
+        block.attn = CausalOnly(config)
+        block.mlp = torch.nn.Sequential(
+            torch.nn.Linear(config.n_embd, 4 * config.n_embd),
+            torch.nn.GELU(),
+            torch.nn.Linear(4 * config.n_embd, config.n_embd),
+        )
+    return model
+
+
 def training(table: Table, directory: Path, rounds: int) -> None:
     """Time one update: 4 texts of 256 tokens, forward, backward, clipping and AdamW."""
     tokens = torch.randint(50257, (4, 257), generator=torch.Generator().manual_seed(1))
@@ -237,11 +267,15 @@ def training(table: Table, directory: Path, rounds: int) -> None:
             ).train()
             optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
             return model, optimizer, lambda: model(x).logits
+        if kind == "nanoGPT's recipe":
+            model = by_the_recipe_of_nanogpt().train()
+            optimizer = torch.optim.AdamW(decay_groups(model, 0.1), lr=1e-4)  # fused on GPUs only
+            return model, optimizer, lambda: model(x)
         model = GPT2(GPT2Config()).train()
         optimizer = torch.optim.AdamW(decay_groups(model, 0.1), lr=1e-4, fused=True)
         return model, optimizer, lambda: model(x)
 
-    made = {kind: setup(kind) for kind in ("transformers", "gpt2lib")}
+    made = {kind: setup(kind) for kind in ("transformers", "nanoGPT's recipe", "gpt2lib")}
     for number in range(rounds + 1):
         for dtype in ("float32", "bfloat16"):
             for kind, (model, optimizer, logits) in made.items():

@@ -11,6 +11,7 @@ from IPython.display import display
 from course.exercise import find
 from course.failing import Failed, watch
 from course.mapping import record
+from course.source import chapters
 from course.verdicts import Verdict, examine
 
 handed_out = []  # the references that `check` has returned: not the learner's own work
@@ -70,12 +71,18 @@ def check(answer: Callable) -> Callable:
 
 
 def hint(number: str) -> None:
-    """Show the next hint of an exercise; each call goes one further."""
-    exercise = find(number)
-    given = min(hints_given[exercise.number] + 1, len(exercise.hints))
-    hints_given[exercise.number] = given
+    """Show the next hint of an exercise; each call goes one further, and after the last one to the answer."""
+    exercise = find(str(number))
+    hints_given[exercise.number] += 1
+    given = min(hints_given[exercise.number], len(exercise.hints))
     title = f"{exercise.number} {exercise.name}, hint {given} of {len(exercise.hints)}"
-    display(Note("?", title, exercise.hints[given - 1]))
+    text = exercise.hints[given - 1]
+    if hints_given[exercise.number] > given:
+        path = chapters(f"{int(exercise.number.split('.')[0]):02}_")[0]
+        text += (
+            f"\n\nThis was the last hint. The worked answer is in solutions/{path.name}, at this exercise."
+        )
+    display(Note("?", title, text))
 
 
 def keep(chapter: str = "") -> None:
@@ -88,8 +95,10 @@ def keep(chapter: str = "") -> None:
     chapter = chapter or (checked[-1].split(".")[0] if checked else "")
     if not chapter:
         raise ValueError('no exercise was checked yet, so pass the chapter: keep("03")')
-    print(keep_now(f"{int(chapter):02}_"))
-    print("Restart the kernel of notebooks that are open, and they run your code.")
+    report = keep_now(f"{int(chapter):02}_")
+    print(report)
+    if not report.startswith("nothing"):
+        print("Restart the kernel of notebooks that are open, and they run your code.")
 
 
 if get_ipython():

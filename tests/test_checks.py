@@ -156,13 +156,15 @@ def test_checking_the_reference_is_not_praised(only_this_exercise, capsys):
     assert "✓" not in out and "library's" in out
 
 
-def test_hints_unfold_one_at_a_time(only_this_exercise, capsys, monkeypatch):
+def test_hints_unfold_one_at_a_time_and_end_at_the_answer(capsys, monkeypatch):
     monkeypatch.setattr(course.checking, "hints_given", course.checking.Counter())
-    for _ in range(4):
-        hint("99.1")
-    lines = capsys.readouterr().out.splitlines()
-    assert [line[-1] for line in lines] == ["a", "b", "c", "c"]
-    assert "hint 3 of 3" in lines[-1]
+    shown = []
+    for key in ("3.2", 3.2, "causal_mask", "3.2"):
+        hint(key)
+        shown.append(capsys.readouterr().out)
+    for number, text in zip((1, 2, 3, 3), shown):
+        assert f"hint {number} of 3" in text and find("3.2").hints[number - 1] in text
+    assert ["solutions/03_masked_attention.ipynb" in text for text in shown] == [False, False, False, True]
 
 
 def test_an_unknown_exercise_is_an_error():

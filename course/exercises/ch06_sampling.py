@@ -576,6 +576,52 @@ def generate_by_window(model, tokens, max_new_tokens, *, sampler=None, stop_toke
             return
 
 
+def k_by_last_row(logits, k):
+    if k < 1:
+        raise ValueError
+    values = logits.topk(min(k, logits.shape[-1])).values
+    return logits.masked_fill(logits < values[-1], -math.inf)
+
+
+def k_indexes_rows(logits, k):
+    if k < 1:
+        raise ValueError
+    kept, indices = torch.full_like(logits, -math.inf), logits.topk(min(k, logits.shape[-1])).indices
+    kept[indices] = logits[indices]
+    return kept
+
+
+def p_each_alone(logits, p):
+    if not 0 < p <= 1:
+        raise ValueError
+    return logits.masked_fill(logits.softmax(-1) < p, -math.inf)
+
+
+def p_unsorted_sums(logits, p):
+    if not 0 < p <= 1:
+        raise ValueError
+    return logits.masked_fill(logits.softmax(-1).cumsum(-1) > p, -math.inf)
+
+
+def p_sorted(logits, p):
+    """Return the logits in order, the order, and what comes after the tokens that reach p."""
+    if not 0 < p <= 1:
+        raise ValueError
+    ranked, order = logits.sort(dim=-1, descending=True, stable=True)
+    probabilities = ranked.softmax(-1)
+    return ranked, order, probabilities.cumsum(-1) - probabilities >= p
+
+
+def p_gathers_back(logits, p):
+    ranked, order, late = p_sorted(logits, p)
+    return ranked.masked_fill(late, -math.inf).gather(-1, order)
+
+
+def p_fills_zeros(logits, p):
+    ranked, order, late = p_sorted(logits, p)
+    return torch.empty_like(logits).scatter(-1, order, ranked.masked_fill(late, 0.0))
+
+
 EXERCISES = [
     Exercise(
         number="6.1",
@@ -650,6 +696,12 @@ EXERCISES = [
                 "at t = 0 you set the others to 0. A logit of 0 is not impossible; -inf is.",
                 3,
             ),
+            Mistake(
+                "powers",
+                make_temperature(scale=lambda x, t: x ** (1 / t)),
+                "you raise logits to the power of 1/t. That is right for probabilities; logits are their logarithms, so divide.",
+                1,
+            ),
         ],
         styles=[temperature_by_scatter, temperature_by_rows, temperature_by_where],
     ),
@@ -710,6 +762,24 @@ EXERCISES = [
                 2,
             ),
             Mistake("too-large", k_too_large_fails, "k larger than V should keep all tokens.", 3),
+            Mistake(
+                "k-beyond-v",
+                lambda logits, k: k_threshold(logits, k) if k <= logits.shape[-1] else logits.topk(k).values,
+                "topk fails if k is larger than V, and then all tokens stay. Besides, a threshold keeps every token of a tie: keep exactly k.",
+                3,
+            ),
+            Mistake(
+                "row-for-column",
+                k_by_last_row,
+                "values[-1] is the last row of the batch. The smallest of each row's k largest is values[..., -1:].",
+                2,
+            ),
+            Mistake(
+                "indexes-rows",
+                k_indexes_rows,
+                "logits[indices] takes whole rows. Use gather and scatter along the last axis.",
+                2,
+            ),
         ],
         styles=[k_by_ranks, k_by_python, k_by_rounds],
     ),
@@ -781,6 +851,30 @@ EXERCISES = [
                 1,
             ),
             Mistake("one-row", p_one_row, "you use the first row's nucleus for all rows.", 2),
+            Mistake(
+                "single-probabilities",
+                p_each_alone,
+                "you compare single probabilities with p. Their sum counts: from the likeliest on, until it reaches p.",
+                1,
+            ),
+            Mistake(
+                "not-sorted",
+                p_unsorted_sums,
+                "you add up probabilities in the order of the ids. Sort first: the likeliest tokens are added first.",
+                1,
+            ),
+            Mistake(
+                "gather-for-scatter",
+                p_gathers_back,
+                "gather reads the sorted logits in that order once more. To bring them back to their places use scatter.",
+                3,
+            ),
+            Mistake(
+                "zeros",
+                p_fills_zeros,
+                "a logit of 0 is no ban: softmax gives it weight. Set what is dropped to -inf.",
+                2,
+            ),
         ],
         styles=[p_by_python, p_by_shift, p_by_pairs],
     ),
@@ -830,6 +924,30 @@ EXERCISES = [
                 "log",
                 sampler_of(apply_t, apply_k, apply_p, last=lambda x: x.log_softmax(-1)),
                 "you return logarithms of probabilities. Use softmax.",
+                3,
+            ),
+            Mistake(
+                "results-thrown-away",
+                sampler_of(),
+                "you call the three functions and throw their results away. Give each result to the next: logits = ...",
+                1,
+            ),
+            Mistake(
+                "wrong-axis",
+                sampler_of(apply_t, apply_k, apply_p, last=lambda x: x.softmax(0)),
+                "your softmax runs over the texts of the batch. It should run over the tokens: dim=-1.",
+                3,
+            ),
+            Mistake(
+                "no-temperature",
+                sampler_of(apply_k, apply_p),
+                "the temperature is never used. Scale first, then top-k, then top-p.",
+                1,
+            ),
+            Mistake(
+                "probabilities-first",
+                sampler_of(apply_t, lambda self, x: x.softmax(-1), apply_k, apply_p, last=lambda x: x),
+                "you take the softmax first and cut probabilities off. Cut logits off, and take the softmax last.",
                 3,
             ),
         ],

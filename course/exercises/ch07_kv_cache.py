@@ -504,6 +504,14 @@ LAYER_CACHE = Exercise(
             "behind the self.length tokens that are there, inside the memory.",
             2,
         ),
+        Mistake(
+            "squares",
+            lambda prompt_length, new_tokens, use_cache: (
+                prompt_length + new_tokens - 1 if use_cache else (prompt_length + new_tokens) ** 2
+            ),
+            "you square the length. Each step reads the text so far, which grows by one: add up the lengths.",
+            2,
+        ),
     ],
     styles=[CacheByNarrow, CacheByLoop, CacheByIndex, CacheByNewTensors],
 )
@@ -513,7 +521,7 @@ LAYER_CACHE = Exercise(
 
 
 class SmallLayerCache:
-    """A cache of one layer that grows by torch.cat: for checks that need one which works."""
+    """A cache of one layer for checks that need one which works; its memory has room for more than it holds."""
 
     def __init__(self, batch_size=None):
         self.k = self.v = None
@@ -522,10 +530,12 @@ class SmallLayerCache:
     def append(self, k, v):
         if self.batch_size not in (None, len(k)):
             raise ValueError("this cache takes another number of texts")
-        self.k = k if self.k is None else torch.cat([self.k, k], dim=2)
-        self.v = v if self.v is None else torch.cat([self.v, v], dim=2)
-        self.length = self.k.shape[2]
-        return self.k, self.v
+        if self.k is None:
+            self.k, self.v = (torch.zeros(*k.shape[:2], 64, k.shape[3], dtype=k.dtype) for _ in "kv")
+        end = self.length + k.shape[2]
+        self.k[:, :, self.length : end], self.v[:, :, self.length : end] = k, v
+        self.length = end
+        return self.k[:, :, :end], self.v[:, :, :end]
 
 
 def weigh(q, k, v, mask=None, scale=None):
@@ -641,6 +651,25 @@ def returns_the_last_row(q, k, v, cache):
     return weigh(q[:, :, -1:], k, v)
 
 
+def attends_with_first_rows(q, k, v, cache):
+    k, v = cache.append(k, v)
+    S = k.shape[2]
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~seen_mask(S, S), -math.inf).softmax(-1) @ v
+
+
+def attends_with_square_mask(q, k, v, cache):
+    k, v = cache.append(k, v)
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~seen_mask(q.shape[2], q.shape[2]), -math.inf).softmax(-1) @ v
+
+
+def attends_to_all_memory(q, k, v, cache):
+    cache.append(k, v)
+    scores = q @ cache.k.mT / math.sqrt(q.shape[-1])
+    return scores.masked_fill(~seen_mask(q.shape[2], cache.length), -math.inf).softmax(-1) @ cache.v
+
+
 ATTEND_TO_CACHE = Exercise(
     number="7.3",
     name="attend_to_cache",
@@ -740,6 +769,24 @@ ATTEND_TO_CACHE = Exercise(
             "you return the row of the last new token alone. Every one of the T tokens goes on to the next "
             "layer, which needs its key and value.",
             2,
+        ),
+        Mistake(
+            "mask-from-the-corner",
+            attends_with_first_rows,
+            "your mask is (S, S), and its first rows are those of the oldest tokens. The T new tokens are the last ones: causal_mask(T, S).",
+            2,
+        ),
+        Mistake(
+            "mask-of-the-new",
+            attends_with_square_mask,
+            "your mask is (T, T), but the cache gives back S keys: causal_mask(T, S), with S read after the append.",
+            2,
+        ),
+        Mistake(
+            "all-memory",
+            attends_to_all_memory,
+            "cache.k is the whole memory, also the part that nothing was written to yet. Use what `append` returns.",
+            1,
         ),
     ],
     styles=[attend_by_scores, attend_row_by_row, attend_in_float64, attend_mask_if_needed],
@@ -1234,6 +1281,16 @@ def decodes_without_handing_the_cache_on(model, tokens, max_new_tokens):
     return torch.stack(new, dim=1)
 
 
+def greedy_loses_an_axis(model, tokens, max_new_tokens):
+    from gpt2lib.cache import KVCache
+
+    cache, new, out = KVCache(model.config, len(tokens)), tokens, []
+    for _ in range(max_new_tokens):
+        new = model(new, cache)[:, -1].argmax(-1)
+        out.append(new)
+    return torch.stack(out, dim=1)
+
+
 GREEDY = Exercise(
     number="7.5",
     name="greedy_with_cache",
@@ -1340,6 +1397,12 @@ GREEDY = Exercise(
                 "the first new token is missing from what you return. The call that reads the prompt gives "
                 "one too.",
                 1,
+            ),
+            Mistake(
+                "lost-axis",
+                greedy_loses_an_axis,
+                "argmax gives (B,), and the model wants (B, 1). Keep the axis: argmax(-1, keepdim=True).",
+                2,
             ),
         ],
         greedy_by_cat,

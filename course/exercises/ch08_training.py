@@ -519,6 +519,91 @@ def accumulate_autograd(model, inputs, targets, micro_batches):
     return total
 
 
+def batch_of(tokens, batch_size, context, generator, last, targets):
+    """Cut stretches at starts below len(tokens) - context - last; make the targets from tokens and a start."""
+    starts = torch.randint(len(tokens) - context - last, (batch_size,), generator=generator)
+    inputs = torch.stack([tokens[i : i + context] for i in starts])
+    return inputs, torch.stack([targets(i) for i in starts])
+
+
+def batch_one_target(tokens, batch_size, context, generator=None):
+    return batch_of(tokens, batch_size, context, generator, 0, lambda i: tokens[i + context])
+
+
+def batch_one_short(tokens, batch_size, context, generator=None):
+    return batch_of(tokens, batch_size, context, generator, 1, lambda i: tokens[i + 1 : i + 1 + context])
+
+
+def batch_rolled(tokens, batch_size, context, generator=None):
+    return batch_of(tokens, batch_size, context, generator, 0, lambda i: tokens[i : i + context].roll(-1))
+
+
+def groups_in_one(model, weight_decay):
+    return [{"params": list(wanted(model)), "weight_decay": weight_decay}]
+
+
+def groups_of_names(model, weight_decay):
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    return make_groups([n for n, p in named if p.ndim > 1], [n for n, p in named if p.ndim < 2], weight_decay)
+
+
+def groups_bare(model, weight_decay):
+    return [p for p in wanted(model) if p.ndim > 1], [p for p in wanted(model) if p.ndim < 2]
+
+
+def groups_without_decay(model, weight_decay):
+    decays, rest = groups_bare(model, weight_decay)
+    return [{"params": decays}, {"params": rest, "weight_decay": 0.0}]
+
+
+def cosine(step, peak, total_steps, warmup_steps, floor):
+    done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
+    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def rate_may_divide_by_zero(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    done = (step - warmup_steps) / (total_steps - warmup_steps)
+    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def rate_cut_off(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    return max(floor, cosine(step, peak, total_steps, warmup_steps, 0.0))
+
+
+def rate_rises_from_floor(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
+    if step < warmup_steps:
+        return floor + (peak - floor) * (step + 1) / warmup_steps
+    return cosine(step, peak, total_steps, warmup_steps, floor)
+
+
+def rate_warms_too_long(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
+    if step <= warmup_steps and warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    return cosine(step, peak, total_steps, warmup_steps, floor)
+
+
+def accumulate_with(clear=True, each=True, mean=False, last=False, cut="chunk"):
+    """Return an accumulation with slips: when it clears, whether each part is divided, what it reports."""
+
+    def accumulate_gradients(model, inputs, targets, micro_batches):
+        if clear is True:
+            model.zero_grad()
+        total = 0.0
+        for x, y in zip(getattr(inputs, cut)(micro_batches), getattr(targets, cut)(micro_batches)):
+            if clear == "each":
+                model.zero_grad()
+            loss = loss_of(model, x, y) * (len(x) / len(inputs) if each else 1.0)
+            loss.backward()
+            total = loss.item() if last else total + loss.item()
+        return total / micro_batches if mean else total
+
+    return accumulate_gradients
+
+
 EXERCISES = [
     Exercise(
         number="8.1",
@@ -603,6 +688,32 @@ EXERCISES = [
                 "you score only the last position. Every one of the T positions is an example.",
                 3,
             ),
+            Mistake(
+                "axes-of-torch",
+                lambda logits, targets: F.cross_entropy(logits, targets),
+                "F.cross_entropy wants the classes on axis 1. Flatten both first: logits (B * T, V), targets (B * T,).",
+                3,
+            ),
+            Mistake(
+                "minus-probability",
+                lambda logits, targets: -chosen(logits.softmax(-1), targets).mean(),
+                "you leave the logarithm out. The surprise is -log of the probability.",
+                1,
+            ),
+            Mistake(
+                "squares",
+                lambda logits, targets: F.mse_loss(
+                    logits.softmax(-1), F.one_hot(targets, logits.shape[-1]).float()
+                ),
+                "this is the squared error. The surprise looks only at the probability of the token that came: -log p.",
+                1,
+            ),
+            Mistake(
+                "misses",
+                lambda logits, targets: (logits.argmax(-1) != targets).float().mean(),
+                "you count wrong guesses. That number has no slope, so nothing could be learned from it: take -log of the probability.",
+                1,
+            ),
         ],
         styles=[loss_by_logsumexp, loss_by_nll, loss_by_loops, loss_by_one_hot],
     ),
@@ -677,6 +788,24 @@ EXERCISES = [
                 "you return one target for each row. Every position has its own: targets has the shape of inputs.",
                 1,
             ),
+            Mistake(
+                "only-next",
+                batch_one_target,
+                "you return one target for each stretch. Every place has one: the stretch that begins one further on.",
+                2,
+            ),
+            Mistake(
+                "misses-last",
+                batch_one_short,
+                "the last stretch is never drawn. Starts run from 0 to N - context - 1, which is torch.randint(N - context, ...).",
+                3,
+            ),
+            Mistake(
+                "rolled",
+                batch_rolled,
+                "roll puts the first token of a stretch behind its last one. The last target is the token after the stretch: cut context + 1 tokens.",
+                2,
+            ),
         ],
         styles=[batch_by_stack, batch_by_unfold, batch_by_rand],
     ),
@@ -723,6 +852,18 @@ EXERCISES = [
                 bits_divided_twice,
                 "you divide the mean of one token by all bytes. Multiply it by the number of tokens first.",
                 1,
+            ),
+            Mistake(
+                "log-of-nats",
+                lambda nats_per_token, n_tokens, n_bytes: math.log2(nats_per_token) * n_tokens / n_bytes,
+                "you take the logarithm of the loss, which is one already. One nat is 1 / ln 2 bits: divide by math.log(2).",
+                2,
+            ),
+            Mistake(
+                "perplexity",
+                lambda nats_per_token, n_tokens, n_bytes: math.exp(nats_per_token) * n_tokens / n_bytes,
+                "exp makes a perplexity of the loss. Stay with the logarithm: divide the nats by math.log(2).",
+                2,
             ),
         ],
         styles=[bits_by_log2e, bits_by_power, bits_by_steps],
@@ -785,6 +926,27 @@ EXERCISES = [
             ),
             Mistake(
                 "fixed", groups_fixed_decay, "the decay is a fixed number. Use the argument weight_decay.", 3
+            ),
+            Mistake(
+                "one-group", groups_in_one, "all is in one group, so gains and biases decay too. Make two.", 1
+            ),
+            Mistake(
+                "names",
+                groups_of_names,
+                "your groups hold names. The optimizer wants the parameters themselves.",
+                3,
+            ),
+            Mistake(
+                "bare-lists",
+                groups_bare,
+                "you return two lists. A group is a dict: {'params': [...], 'weight_decay': ...}.",
+                3,
+            ),
+            Mistake(
+                "no-decay-given",
+                groups_without_decay,
+                "your first group does not say its weight_decay, so the optimizer's default holds.",
+                3,
             ),
         ],
         styles=[groups_by_loop, groups_by_modules, groups_by_filter],
@@ -861,6 +1023,30 @@ EXERCISES = [
                 "there is no warm-up. For step < warmup_steps the rate rises in a straight line.",
                 1,
             ),
+            Mistake(
+                "unclamped-length",
+                rate_may_divide_by_zero,
+                "after total_steps your cosine goes on and rises again, and without steps after the warm-up it divides by 0. Clamp: min(1.0, ...), and max(1, ...) below.",
+                3,
+            ),
+            Mistake(
+                "floor-as-a-minimum",
+                rate_cut_off,
+                "you let the cosine go to 0 and cut it off at the floor. It should be half a cosine from peak to floor: floor + (peak - floor) * ...",
+                3,
+            ),
+            Mistake(
+                "warmup-from-floor",
+                rate_rises_from_floor,
+                "your rise begins at the floor. It begins near 0: peak * (step + 1) / warmup_steps.",
+                2,
+            ),
+            Mistake(
+                "warmup-too-long",
+                rate_warms_too_long,
+                "your rise is one step too long and goes above the peak. It ends at step warmup_steps - 1: step < warmup_steps.",
+                2,
+            ),
         ],
         styles=[rate_by_loop_free_torch, rate_by_cases, rate_by_sine],
     ),
@@ -920,6 +1106,18 @@ EXERCISES = [
                 "along-text",
                 accumulate_rows,
                 "you cut the texts into shorter ones. Cut along the batch, the first dimension.",
+                3,
+            ),
+            Mistake(
+                "keeps-old-gradients",
+                accumulate_with(clear=False, each=False, mean=True),
+                "two slips: old gradients stay in, and each part's loss is not divided. Clear once at the start, and divide by micro_batches.",
+                1,
+            ),
+            Mistake(
+                "last-loss",
+                accumulate_with(last=True),
+                "you return the loss of the last part. Return the mean over all of them.",
                 3,
             ),
         ],

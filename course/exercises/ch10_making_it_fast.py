@@ -333,6 +333,11 @@ def scale_not_divided(weight):
     return (weight / scale[:, None]).round().to(torch.int8), scale
 
 
+def safe_scale(weight, most=127):
+    scale = weight.abs().amax(1) / most
+    return torch.where(scale > 0, scale, 1.0)
+
+
 QUANTIZE = Exercise(
     number="10.3",
     name="quantize_rows",
@@ -436,6 +441,45 @@ QUANTIZE = Exercise(
             "your unit comes from the standard deviation, so the largest entries don't fit. Take the largest "
             "absolute value of the row.",
             1,
+        ),
+        Mistake(
+            "one-scale-alone",
+            lambda weight: (
+                (weight / (weight.abs().max() / 127)).round().to(torch.int8),
+                weight.abs().max() / 127,
+            ),
+            "you have one scale for all rows. Take the largest of each row, amax(dim=1), and return (N,) scales.",
+            1,
+        ),
+        Mistake(
+            "lined-up-with-columns",
+            lambda weight: (
+                (weight / (weight.abs().amax(1) / 127)).round().to(torch.int8),
+                weight.abs().amax(1) / 127,
+            ),
+            "the scales (N,) line up with the columns. Give them an axis: scale[:, None].",
+            2,
+        ),
+        Mistake(
+            "cuts-off",
+            lambda weight: ((weight / safe_scale(weight)[:, None]).to(torch.int8), safe_scale(weight)),
+            "to(torch.int8) cuts the digits off, so the error is up to a whole unit. Round first.",
+            3,
+        ),
+        Mistake(
+            "not-int8",
+            lambda weight: ((weight / safe_scale(weight)[:, None]).round(), safe_scale(weight)),
+            "your numbers are whole, but still floats. Return them as int8: to(torch.int8).",
+            3,
+        ),
+        Mistake(
+            "divides-by-128",
+            lambda weight: (
+                (weight / safe_scale(weight, 128)[:, None]).round().to(torch.int8),
+                safe_scale(weight, 128),
+            ),
+            "with 128 the largest entry becomes 128, and int8 ends at 127: it comes out as -128. Divide by 127.",
+            2,
         ),
     ],
     styles=[quantize_by_loop, quantize_by_norm, quantize_by_extremes],
