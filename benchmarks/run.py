@@ -1,8 +1,9 @@
 """Time gpt2lib beside its peers, in one run: `make bench`, or `python benchmarks/run.py --help`.
 
-Every program runs the same GPT-2 of the 124M shape with random weights, so nothing is downloaded. The
-programs take turns, round after round; what is reported is the median and, as the spread, the quartiles
-of the ratio to transformers in the same round. transformers always takes part, CTranslate2 and
+Every program runs the same GPT-2 of the 124M shape with random weights, so nothing is downloaded. Each
+has a process of its own, for threads that wait in one program would slow down the others. The programs
+take turns, round after round; what is reported is the median and, as the spread, the quartiles of the
+ratio to transformers in the same round. transformers always takes part, CTranslate2 and
 llama-cpp-python where they are installed (`pip install -e ".[bench]"`).
 """
 
@@ -16,6 +17,8 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +40,20 @@ transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
 BASE = "transformers float32"  # what every ratio is to
+PROGRAMS = (
+    BASE,
+    "transformers bfloat16",
+    "gpt2lib plain float32",
+    "gpt2lib fast float32",
+    "gpt2lib fast float16",
+    "gpt2lib fast bfloat16",
+    "gpt2lib fast int8",
+    "CTranslate2 float32",
+    "CTranslate2 int8",
+    "llama.cpp float32",
+    "llama.cpp bfloat16",
+    "llama.cpp q8_0",
+)
 Start = Callable[[list[int], int], Callable[[], None]]  # (prompt, texts) reads it -> reads one more token
 
 
@@ -168,6 +185,34 @@ def llama_cpp(path: Path) -> Start:
     return start
 
 
+def program_of(name: str, directory: Path, folder: Path):
+    """Return a program by its name; it may write files into folder. Raises ImportError if it is not there."""
+    kind, _, weights = name.rpartition(" ")
+    if kind == "transformers":
+        return theirs(directory, getattr(torch, weights))
+    if kind == "CTranslate2":
+        return ctranslate2(directory, folder, weights)
+    model, _ = from_pretrained(directory)
+    if kind == "llama.cpp":
+        path = folder / f"{weights}.gguf"
+        gguf_file(model, directory, path, weights)
+        return llama_cpp(path)
+    return ours(fast(model, weights) if kind == "gpt2lib fast" else model)
+
+
+def serve(name: str, directory: Path, folder: Path, threads: int, line: Connection) -> None:
+    """Be the process of one program: answer (prompt, texts, new) with what `first_and_next` measures."""
+    torch.set_num_threads(threads)
+    try:
+        program = program_of(name, directory, folder)
+    except ImportError as error:
+        line.send(f"{name} does not take part: {error}")
+        return
+    line.send("")
+    while work := line.recv():
+        line.send(first_and_next(program, *work))
+
+
 # --- timing
 
 
@@ -209,17 +254,23 @@ class Table:
         return middle, low, high
 
 
-def inference(table: Table, programs: dict, rounds: int, new: int) -> None:
+def inference(table: Table, programs: dict[str, Connection], rounds: int, new: int) -> None:
     """Time prompts of 128 and 512 tokens, and tokens after 128, after 1000 - new, and for 8 texts."""
+
+    def ask(line: Connection, *work) -> tuple[float, float]:
+        time.sleep(0.3)  # until the threads of the program before have gone to sleep
+        line.send(work)
+        return line.recv()
+
     ids = torch.randint(50257, (1000,), generator=torch.Generator().manual_seed(0)).tolist()
     for number in range(rounds + 1):  # the first round warms up
-        for name, program in programs.items():
+        for name, line in programs.items():
             times = {}
-            times["prefill 128"], times["decode at 128"] = first_and_next(program, ids[:128], 1, new)
-            times["prefill 512"], _ = first_and_next(program, ids[:512], 1, 1)
-            _, times["decode at 1000"] = first_and_next(program, ids[: 1000 - new], 1, new)
+            times["prefill 128"], times["decode at 128"] = ask(line, ids[:128], 1, new)
+            times["prefill 512"], _ = ask(line, ids[:512], 1, 1)
+            _, times["decode at 1000"] = ask(line, ids[: 1000 - new], 1, new)
             if "llama" not in name:
-                _, times["8 texts"] = first_and_next(program, ids[:128], 8, max(4, new // 4))
+                _, times["8 texts"] = ask(line, ids[:128], 8, max(4, new // 4))
             if number:
                 for measure, seconds in times.items():
                     table.add(measure, name, seconds)
@@ -335,13 +386,21 @@ with torch.inference_mode():
 }
 
 
+PEAK = """
+import pathlib, re, resource
+status = pathlib.Path("/proc/self/status")  # getrusage also counts the process that started this one
+held = re.search(r"VmHWM:\\s+(\\d+)", status.read_text()) if status.exists() else None
+print(held[1] if held else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
 def cold_start(table: Table, directory: Path, rounds: int) -> dict[str, float]:
     """Time a fresh process up to its first token; return the peak memory of each in MB."""
     peak = {}
     for number in range(rounds + 1):
         for name, program in COLD.items():
             code = program.replace("DIRECTORY", repr(str(directory)))
-            code += "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            code += PEAK
             began = time.perf_counter()
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
             if number:
@@ -440,41 +499,26 @@ def main() -> None:
     parser.add_argument("--only", help="programs whose names contain this, and transformers float32")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    table = Table()
+    table, processes = Table(), get_context("spawn")
     with tempfile.TemporaryDirectory() as name:
         folder, directory = Path(name), Path(name) / "gpt2"
         torch.manual_seed(0)
         save_pretrained(GPT2(GPT2Config()), Tokenizer.gpt2(), directory)
-        model, _ = from_pretrained(directory)
-        programs = {
-            BASE: lambda: theirs(directory, torch.float32),
-            "transformers bfloat16": lambda: theirs(directory, torch.bfloat16),
-            "gpt2lib plain float32": lambda: ours(model),
-            "gpt2lib fast float32": lambda: ours(fast(model, "float32")),
-            "gpt2lib fast float16": lambda: ours(fast(model, "float16")),
-            "gpt2lib fast bfloat16": lambda: ours(fast(model, "bfloat16")),
-            "gpt2lib fast int8": lambda: ours(fast(model, "int8")),
-        }
-        for weights in ("float32", "int8"):
-            programs[f"CTranslate2 {weights}"] = lambda w=weights: ctranslate2(directory, folder, w)
-        for weights in ("float32", "bfloat16", "q8_0"):
-
-            def make(weights=weights):
-                path = folder / f"{weights}.gguf"
-                gguf_file(model, directory, path, weights)
-                return llama_cpp(path)
-
-            programs[f"llama.cpp {weights}"] = make
+        peak = {} if options.only else cold_start(table, directory, options.rounds)
         ready = {}
-        for name, make in programs.items():
+        for name in PROGRAMS:
             if options.only and name != BASE and options.only not in name:
                 continue
-            try:
-                ready[name] = make()
-            except ImportError as error:
-                print(f"{name} does not take part: {error}")
+            line, other = processes.Pipe()
+            arguments = (name, directory, folder, options.threads, other)
+            processes.Process(target=serve, args=arguments, daemon=True).start()
+            if absent := line.recv():
+                print(absent)
+            else:
+                ready[name] = line
         inference(table, ready, options.rounds, options.new)
-        del ready
+        for line in ready.values():
+            line.send(None)
         if not options.only:
             training(table, directory, options.rounds)
             if options.text:
@@ -484,7 +528,6 @@ def main() -> None:
 
                 text = "\n".join(topics.values())
             tokenizers(table, text, directory, options.rounds)
-            peak = cold_start(table, directory, options.rounds)
             size = (directory / "model.safetensors").stat().st_size
             result = report(table, peak, limits(), len(text.encode()), size)
             options.out.mkdir(parents=True, exist_ok=True)

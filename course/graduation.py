@@ -40,7 +40,7 @@ def graduate(out: Path = ROOT / "certificate.png") -> bool:
 def draw(theirs: dict[str, list[str]], out: Path) -> None:
     """Draw the certificate: every module, and in it the names of what the learner wrote."""
     modules = sorted(path.stem for path in LIBRARY.glob("*.py") if path.stem != "__init__")
-    figure = plt.figure(figsize=(8.5, 6))
+    figure = plt.figure(figsize=(8.5, 6), layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     axes.set(xlim=(0, 1), ylim=(0, 1))
