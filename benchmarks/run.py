@@ -512,6 +512,7 @@ def main() -> None:
             line, other = processes.Pipe()
             arguments = (name, directory, folder, options.threads, other)
             processes.Process(target=serve, args=arguments, daemon=True).start()
+            other.close()  # so that the line breaks if the process does
             if absent := line.recv():
                 print(absent)
             else:

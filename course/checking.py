@@ -11,7 +11,6 @@ from IPython.display import display
 from course.exercise import find
 from course.failing import Failed, watch
 from course.mapping import record
-from course.source import chapters
 from course.verdicts import Verdict, examine
 
 handed_out = []  # the references that `check` has returned: not the learner's own work
@@ -78,10 +77,8 @@ def hint(number: str) -> None:
     title = f"{exercise.number} {exercise.name}, hint {given} of {len(exercise.hints)}"
     text = exercise.hints[given - 1]
     if hints_given[exercise.number] > given:
-        path = chapters(f"{int(exercise.number.split('.')[0]):02}_")[0]
-        text += (
-            f"\n\nThis was the last hint. The worked answer is in solutions/{path.name}, at this exercise."
-        )
+        answer = f"solutions/{exercise.chapter.name}"
+        text += f"\n\nThis was the last hint. The worked answer is in {answer}, at this exercise."
     display(Note("?", title, text))
 
 

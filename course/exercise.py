@@ -5,6 +5,7 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import course.exercises
@@ -40,10 +41,14 @@ class Exercise:
     differentiable: bool = False  # training has to send gradients through the answer
 
     @property
+    def chapter(self) -> Path:
+        """The notebook in solutions/ that it stands in."""
+        return chapters(f"{int(self.number.split('.')[0]):02}_")[0]
+
+    @property
     def reference(self) -> Callable:
         """The answer in solutions/."""
-        path = chapters(f"{int(self.number.split('.')[0]):02}_")[0]
-        return definitions(path)[self.name]
+        return definitions(self.chapter)[self.name]
 
 
 @cache

@@ -57,8 +57,9 @@ MEANINGS = {
     "only one element tensors": "The functions of math take one number. For a tensor use torch's: torch.tanh, torch.sqrt.",
     r"must be Tensor, not (float|int)": "torch's functions take tensors. For a single number use math: math.sqrt.",
     "before Module.__init__": "A module begins with super().__init__().",
-    "must be tuple of ints,but got float": "Sizes are whole numbers: divide with //, not with /.",
-    "'float' object cannot be interpreted as an integer": "Sizes are whole numbers: divide with //, not with /.",
+    "must be tuple of ints,but got float|'float' object cannot be interpreted as an integer": (
+        "Sizes are whole numbers: divide with //, not with /."
+    ),
     "mat1 and mat2 shapes|expected m1 and m2|size mismatch": (
         "In a @ b the last size of a has to be the size of b before its last. Print both shapes."
     ),
@@ -68,8 +69,9 @@ MEANINGS = {
     "is invalid for input of size": "The new sizes have to multiply to as many numbers as there are.",
     "view size is not compatible": "The axes were moved, so view cannot join them. Use reshape or flatten.",
     "Dimension out of range": "Count axes from the end, -1 and -2: how many stand in front is not always the same.",
-    "'NoneType' object": "Something here is None: a function without return, or a cache that is not there.",
-    "unsupported operand type.*NoneType": "Something here is None: a function without return, or a cache that is not there.",
+    "'NoneType' object|unsupported operand type.*NoneType": (
+        "Something here is None: a function without return, or a cache that is not there."
+    ),
     "modified by an inplace operation": "Training still needs the old numbers: write x = x + y, not x += y.",
 }  # pattern in an error's text -> what a beginner makes of it
 

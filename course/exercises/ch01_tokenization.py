@@ -606,43 +606,14 @@ def pairs_at(words, places):
     return counts
 
 
-def merged(symbols, pair):
-    """Merge a pair wherever it stands, from the left."""
-    out, i = [], 0
-    while i < len(symbols):
-        both = tuple(symbols[i : i + 2]) == tuple(pair)
-        out.append(b"".join(symbols[i : i + 2]) if both else symbols[i])
-        i += 2 if both else 1
-    return out
-
-
-def bpe_leftmost_again(symbols, ranks):
-    symbols, i = list(symbols), 0
-    while i < len(symbols) - 1:
-        if (symbols[i], symbols[i + 1]) in ranks:
-            symbols[i : i + 2] = [symbols[i] + symbols[i + 1]]
-            i = 0
-        else:
-            i += 1
+def bpe_unknown_first(symbols, ranks):
+    symbols = list(symbols)
+    while len(symbols) > 1:
+        best = min(zip(symbols, symbols[1:]), key=lambda pair: ranks.get(pair, 0))
+        if best not in ranks:
+            break
+        symbols = merge_by_while(symbols, best)
     return symbols
-
-
-def bpe_by_key(key, better=min, stop=True):
-    def bpe(symbols, ranks):
-        symbols = list(symbols)
-        while len(symbols) > 1:
-            pair = better(zip(symbols, symbols[1:]), key=lambda pair: key(ranks, pair))
-            if stop and pair not in ranks:
-                break
-            symbols = merged(symbols, pair)
-        return symbols
-
-    return bpe
-
-
-bpe_unknown_first = bpe_by_key(lambda ranks, pair: ranks.get(pair, 0))
-bpe_unknown_pairs = bpe_by_key(lambda ranks, pair: ranks.get(pair, float("inf")), stop=False)
-bpe_highest = bpe_by_key(lambda ranks, pair: ranks.get(pair, -1), better=max)
 
 
 EXERCISES = [
@@ -1034,27 +1005,9 @@ EXERCISES = [
             Mistake("nothing", bpe_nothing, "nothing is merged.", 1),
             Mistake("ids", bpe_ids, "you return numbers. Return the symbols.", 3),
             Mistake(
-                "T01",
-                bpe_leftmost_again,
-                "you merge the leftmost pair. The one with the lowest rank goes first.",
-                2,
-            ),
-            Mistake(
                 "T01-unknown-first",
                 bpe_unknown_first,
                 "ranks.get(pair, 0) gives a pair that was never learned the best rank of all. Give it the worst: infinity.",
-                2,
-            ),
-            Mistake(
-                "T01-unknown-pairs",
-                bpe_unknown_pairs,
-                "you go on when no pair is left in ranks, and merge pairs that were never learned. Stop when the best pair is not in ranks.",
-                3,
-            ),
-            Mistake(
-                "T01-highest",
-                bpe_highest,
-                "you merge the pair with the highest rank. The lowest was learned first.",
                 2,
             ),
         ],

@@ -851,7 +851,7 @@ EXERCISES = [
             ),
             Mistake(
                 "distances",
-                lambda a, b: torch.cdist(a, b),
+                torch.cdist,
                 "these are distances. The cosine compares directions: dot products of vectors of length 1.",
                 1,
             ),

@@ -309,7 +309,7 @@ def mask_by_last_rows(T, S, device=None):
 
 
 def mask_on_the_cpu(T, S, device=None):
-    return torch.ones(T, S, dtype=torch.bool).tril(S - T)
+    return lower(T, S)
 
 
 def no_mask_if_longer(T, S, device=None):
@@ -698,29 +698,15 @@ MASKED_SOFTMAX = Exercise(
             "and the softmax are wanted here.",
             1,
         ),
-        Mistake(
-            "filled-with-a-small-number",
-            softmax_filled_with(-10.0),
-            "a finite number in the place of -inf: hidden tokens keep a little weight, and where the scores themselves are low they keep all of it. Only -inf gives weight 0 every time.",
-            2,
-        ),
-        Mistake(
-            "filled-with-a-small-number",
-            softmax_filled_with(-100.0),
-            "a finite number in the place of -inf: hidden tokens keep a little weight, and where the scores themselves are low they keep all of it. Only -inf gives weight 0 every time.",
-            2,
-        ),
-        Mistake(
-            "filled-with-a-small-number",
-            softmax_filled_with(-20.0),
-            "a finite number in the place of -inf: hidden tokens keep a little weight, and where the scores themselves are low they keep all of it. Only -inf gives weight 0 every time.",
-            2,
-        ),
-        Mistake(
-            "filled-with-a-small-number",
-            softmax_filled_with(-1.0),
-            "a finite number in the place of -inf: hidden tokens keep a little weight, and where the scores themselves are low they keep all of it. Only -inf gives weight 0 every time.",
-            2,
+        *(
+            Mistake(
+                "filled-with-a-small-number",
+                softmax_filled_with(number),
+                "a finite number in the place of -inf: hidden tokens keep a little weight, and where the scores "
+                "themselves are low they keep all of it. Only -inf gives weight 0 every time.",
+                2,
+            )
+            for number in (-1.0, -10.0, -100.0)
         ),
         Mistake(
             "zero-times-infinity",
@@ -743,14 +729,6 @@ MASKED_SOFTMAX = Exercise(
         Mistake(
             "a-mask-of-its-own",
             lambda scores, mask: softmax_filled_with(-math.inf)(scores, torch.ones_like(mask).tril()),
-            "you build a mask of your own and ignore the one that you were given. Use `mask`, whatever it hides.",
-            1,
-        ),
-        Mistake(
-            "a-mask-of-its-own",
-            lambda scores, mask: softmax_filled_with(-math.inf)(
-                scores, torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
-            ),
             "you build a mask of your own and ignore the one that you were given. Use `mask`, whatever it hides.",
             1,
         ),
@@ -1263,7 +1241,7 @@ SPLIT_HEADS = Exercise(
         ),
         Mistake(
             "always-12",
-            lambda x, n_head: x.view(*x.shape[:2], 12, x.shape[-1] // 12).transpose(1, 2),
+            lambda x, n_head: view_heads(x, 12),
             "you make 12 heads whatever you are asked for. Make n_head.",
             1,
         ),
@@ -1694,10 +1672,6 @@ def view_heads(x, n_head):
     return x.view(B, T, n_head, C // n_head).transpose(1, 2)
 
 
-def by_hand(q, k, v, hidden):
-    return (q @ k.mT / math.sqrt(q.shape[-1])).masked_fill(~hidden, -math.inf).softmax(-1) @ v
-
-
 def checked_mask(T, S):
     """The library's causal mask, which refuses T > S."""
     if T > S:
@@ -1920,13 +1894,6 @@ MODULE_MISTAKES = [
             ("all three", (2, 0, 1)),
         )
     ),
-    Mistake(
-        "ignores-seen",
-        attention_module(mask=lambda T, S, cached: lower(T, T), look=by_hand),
-        "your mask is T x T, and that does not fit when tokens were cached: k and v are S long then. The mask "
-        "wanted is causal_mask(T, S), with S counting the cached tokens as well.",
-        3,
-    ),
     *both(
         "residual",
         "you add x to the result. That sum is the block's job (chapter 05); attention returns only what is to be added.",
@@ -1946,23 +1913,27 @@ MODULE_MISTAKES = [
         1,
         parts=lambda c_attn, x, n_head: (view_heads(c_attn(x)[..., i::3], n_head) for i in range(3)),
     ),
-    *both(
+    Mistake(
         "pieces-of-3",
+        attention_module(
+            parts=lambda c_attn, x, n_head: (view_heads(part, n_head) for part in c_attn(x).split(3, dim=-1))
+        ),
         "split takes the size of a piece, so yours have 3 numbers each. chunk(3, dim=-1) takes the number of pieces.",
         1,
-        parts=lambda c_attn, x, n_head: (view_heads(part, n_head) for part in c_attn(x).split(3, dim=-1)),
     ),
-    *both(
+    Mistake(
         "cut-along-time",
+        attention_module(
+            parts=lambda c_attn, x, n_head: (view_heads(part, n_head) for part in c_attn(x).chunk(3, dim=1))
+        ),
         "you cut along the tokens. The thirds lie side by side in the last axis: chunk(3, dim=-1).",
         1,
-        parts=lambda c_attn, x, n_head: (view_heads(part, n_head) for part in c_attn(x).chunk(3, dim=1)),
     ),
-    *both(
+    Mistake(
         "not-merged",
+        attention_module(end=lambda self, y, x: self.c_proj(y)),
         "c_proj takes the merged heads, (B, T, C). Call merge_heads first, then c_proj.",
         3,
-        end=lambda self, y, x: self.c_proj(y),
     ),
     Mistake(
         "mask-sizes-exchanged",

@@ -848,7 +848,7 @@ EXERCISES = [
             ),
             Mistake(
                 "missing-bracket",
-                lambda config: count_without_brackets(config),
+                count_without_brackets,
                 "the number of layers multiplies the first term of the block alone. Put brackets around the whole block.",
                 3,
             ),

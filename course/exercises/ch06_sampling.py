@@ -592,34 +592,21 @@ def k_indexes_rows(logits, k):
 
 
 def p_each_alone(logits, p):
-    if not 0 < p <= 1:
-        raise ValueError
     return logits.masked_fill(logits.softmax(-1) < p, -math.inf)
 
 
 def p_unsorted_sums(logits, p):
-    if not 0 < p <= 1:
-        raise ValueError
     return logits.masked_fill(logits.softmax(-1).cumsum(-1) > p, -math.inf)
 
 
-def p_sorted(logits, p):
-    """Return the logits in order, the order, and what comes after the tokens that reach p."""
-    if not 0 < p <= 1:
-        raise ValueError
-    ranked, order = logits.sort(dim=-1, descending=True, stable=True)
-    probabilities = ranked.softmax(-1)
-    return ranked, order, probabilities.cumsum(-1) - probabilities >= p
-
-
 def p_gathers_back(logits, p):
-    ranked, order, late = p_sorted(logits, p)
-    return ranked.masked_fill(late, -math.inf).gather(-1, order)
+    order, probabilities, sums = sorted_sums(logits)
+    return only(logits.gather(-1, order), sums - probabilities < p).gather(-1, order)
 
 
 def p_fills_zeros(logits, p):
-    ranked, order, late = p_sorted(logits, p)
-    return torch.empty_like(logits).scatter(-1, order, ranked.masked_fill(late, 0.0))
+    order, probabilities, sums = sorted_sums(logits)
+    return logits.masked_fill(unsort(order, sums - probabilities >= p), 0.0)
 
 
 EXERCISES = [
@@ -937,12 +924,6 @@ EXERCISES = [
                 sampler_of(apply_t, apply_k, apply_p, last=lambda x: x.softmax(0)),
                 "your softmax runs over the texts of the batch. It should run over the tokens: dim=-1.",
                 3,
-            ),
-            Mistake(
-                "no-temperature",
-                sampler_of(apply_k, apply_p),
-                "the temperature is never used. Scale first, then top-k, then top-p.",
-                1,
             ),
             Mistake(
                 "probabilities-first",

@@ -651,23 +651,23 @@ def returns_the_last_row(q, k, v, cache):
     return weigh(q[:, :, -1:], k, v)
 
 
+def weigh_by_hand(q, k, v, mask):
+    return (q @ k.mT / math.sqrt(q.shape[-1])).masked_fill(~mask, -math.inf).softmax(-1) @ v
+
+
 def attends_with_first_rows(q, k, v, cache):
     k, v = cache.append(k, v)
-    S = k.shape[2]
-    scores = q @ k.mT / math.sqrt(q.shape[-1])
-    return scores.masked_fill(~seen_mask(S, S), -math.inf).softmax(-1) @ v
+    return weigh_by_hand(q, k, v, seen_mask(k.shape[2], k.shape[2]))
 
 
 def attends_with_square_mask(q, k, v, cache):
     k, v = cache.append(k, v)
-    scores = q @ k.mT / math.sqrt(q.shape[-1])
-    return scores.masked_fill(~seen_mask(q.shape[2], q.shape[2]), -math.inf).softmax(-1) @ v
+    return weigh_by_hand(q, k, v, seen_mask(q.shape[2], q.shape[2]))
 
 
 def attends_to_all_memory(q, k, v, cache):
     cache.append(k, v)
-    scores = q @ cache.k.mT / math.sqrt(q.shape[-1])
-    return scores.masked_fill(~seen_mask(q.shape[2], cache.length), -math.inf).softmax(-1) @ cache.v
+    return weigh_by_hand(q, cache.k, cache.v, seen_mask(q.shape[2], cache.length))
 
 
 ATTEND_TO_CACHE = Exercise(

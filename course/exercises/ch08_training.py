@@ -462,7 +462,8 @@ def make_accumulate(clear="first", divide=True, report="divided", parts="all"):
                 model.zero_grad()
             loss = loss_of(model, x, y)
             (loss / micro_batches if divide else loss).backward()
-            total += loss.item() / (micro_batches if report == "divided" else 1)
+            part = loss.item() / (micro_batches if report != "sum" else 1)
+            total = part if report == "last" else total + part
         if clear == "last":
             model.zero_grad()
             for parameter in model.parameters():
@@ -519,23 +520,14 @@ def accumulate_autograd(model, inputs, targets, micro_batches):
     return total
 
 
-def batch_of(tokens, batch_size, context, generator, last, targets):
-    """Cut stretches at starts below len(tokens) - context - last; make the targets from tokens and a start."""
-    starts = torch.randint(len(tokens) - context - last, (batch_size,), generator=generator)
-    inputs = torch.stack([tokens[i : i + context] for i in starts])
-    return inputs, torch.stack([targets(i) for i in starts])
-
-
-def batch_one_target(tokens, batch_size, context, generator=None):
-    return batch_of(tokens, batch_size, context, generator, 0, lambda i: tokens[i + context])
-
-
 def batch_one_short(tokens, batch_size, context, generator=None):
-    return batch_of(tokens, batch_size, context, generator, 1, lambda i: tokens[i + 1 : i + 1 + context])
+    places = starts_of(tokens, batch_size, context, generator, ends=1) + torch.arange(context + 1)
+    return tokens[places][:, :-1], tokens[places][:, 1:]
 
 
 def batch_rolled(tokens, batch_size, context, generator=None):
-    return batch_of(tokens, batch_size, context, generator, 0, lambda i: tokens[i : i + context].roll(-1))
+    inputs = tokens[starts_of(tokens, batch_size, context, generator) + torch.arange(context)]
+    return inputs, inputs.roll(-1, dims=1)
 
 
 def groups_in_one(model, weight_decay):
@@ -556,11 +548,6 @@ def groups_without_decay(model, weight_decay):
     return [{"params": decays}, {"params": rest, "weight_decay": 0.0}]
 
 
-def cosine(step, peak, total_steps, warmup_steps, floor):
-    done = min(1.0, (step - warmup_steps) / max(1, total_steps - warmup_steps))
-    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * done))
-
-
 def rate_may_divide_by_zero(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
@@ -569,39 +556,18 @@ def rate_may_divide_by_zero(step, *, peak, total_steps, warmup_steps=0, floor=0.
 
 
 def rate_cut_off(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
-    if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
-    return max(floor, cosine(step, peak, total_steps, warmup_steps, 0.0))
+    rate = make_rate()(step, peak=peak, total_steps=total_steps, warmup_steps=warmup_steps)
+    return rate if step < warmup_steps else max(floor, rate)
 
 
-def rate_rises_from_floor(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
-    if step < warmup_steps:
-        return floor + (peak - floor) * (step + 1) / warmup_steps
-    return cosine(step, peak, total_steps, warmup_steps, floor)
+def rate_rises_from_floor(step, *, warmup_steps=0, floor=0.0, **settings):
+    rate = make_rate()(step, warmup_steps=warmup_steps, floor=floor, **settings)
+    return floor + (settings["peak"] - floor) * (step + 1) / warmup_steps if step < warmup_steps else rate
 
 
-def rate_warms_too_long(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
-    if step <= warmup_steps and warmup_steps:
-        return peak * (step + 1) / warmup_steps
-    return cosine(step, peak, total_steps, warmup_steps, floor)
-
-
-def accumulate_with(clear=True, each=True, mean=False, last=False, cut="chunk"):
-    """Return an accumulation with slips: when it clears, whether each part is divided, what it reports."""
-
-    def accumulate_gradients(model, inputs, targets, micro_batches):
-        if clear is True:
-            model.zero_grad()
-        total = 0.0
-        for x, y in zip(getattr(inputs, cut)(micro_batches), getattr(targets, cut)(micro_batches)):
-            if clear == "each":
-                model.zero_grad()
-            loss = loss_of(model, x, y) * (len(x) / len(inputs) if each else 1.0)
-            loss.backward()
-            total = loss.item() if last else total + loss.item()
-        return total / micro_batches if mean else total
-
-    return accumulate_gradients
+def rate_warms_too_long(step, *, warmup_steps=0, **settings):
+    rate = make_rate()(step, warmup_steps=warmup_steps, **settings)
+    return settings["peak"] * (step + 1) / warmup_steps if step == warmup_steps > 0 else rate
 
 
 EXERCISES = [
@@ -787,12 +753,6 @@ EXERCISES = [
                 batch_only_next,
                 "you return one target for each row. Every position has its own: targets has the shape of inputs.",
                 1,
-            ),
-            Mistake(
-                "only-next",
-                batch_one_target,
-                "you return one target for each stretch. Every place has one: the stretch that begins one further on.",
-                2,
             ),
             Mistake(
                 "misses-last",
@@ -1110,13 +1070,13 @@ EXERCISES = [
             ),
             Mistake(
                 "keeps-old-gradients",
-                accumulate_with(clear=False, each=False, mean=True),
+                make_accumulate(clear="never", divide=False),
                 "two slips: old gradients stay in, and each part's loss is not divided. Clear once at the start, and divide by micro_batches.",
                 1,
             ),
             Mistake(
                 "last-loss",
-                accumulate_with(last=True),
+                make_accumulate(report="last"),
                 "you return the loss of the last part. Return the mean over all of them.",
                 3,
             ),

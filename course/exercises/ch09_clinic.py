@@ -1,6 +1,5 @@
 """The exercises of chapter 09: probes that tell a healthy GPT-2 from one that is silently wrong."""
 
-import copy
 import math
 from dataclasses import dataclass, field
 from functools import cache
@@ -388,12 +387,6 @@ SEES_NO_FUTURE = Exercise(
             1,
         ),
         Mistake(
-            "watches-later-rows",
-            future_probe(places=lambda T: range(T - 1), rows=lambda logits, j: logits[:, -1]),
-            LATER_ROWS,
-            1,
-        ),
-        Mistake(
             "last-token-only",
             future_probe(places=lambda T: [T - 1]),
             "you change the last token alone. A leak between two earlier tokens stays unseen: change every "
@@ -575,13 +568,6 @@ KNOWS_POSITIONS = Exercise(
             rows_of_the_text,
             "your probe calls every model healthy. Different tokens have different rows, with positions or "
             "without: make the text of one token, repeated.",
-            1,
-        ),
-        Mistake(
-            "different-tokens",
-            reads_backwards,
-            "your probe calls every model healthy. A text that is read backwards gives every token others to "
-            "look back at, so its rows move without positions too: make the text of one token, repeated.",
             1,
         ),
         calls_all_sick("A healthy model gives one token other logits at another position."),
@@ -1331,12 +1317,6 @@ PROBES = {
 }
 
 
-def run_doctor(answer, patient, texts):
-    """Let a doctor examine a patient."""
-    with torch.no_grad():
-        return answer(patient.model(), texts)
-
-
 def doctor(
     order=tuple(PROBES), healthy="healthy", failed=lambda result: not result, texts=lambda texts: texts
 ):
@@ -1401,7 +1381,7 @@ NAME_THE_CAUSE = Exercise(
         "says False, and return 'healthy' after the last.",
     ),
     cases=ward,
-    run=run_doctor,
+    run=run_probe,
     mistakes=[
         Mistake(
             "cache-first",
@@ -1413,13 +1393,6 @@ NAME_THE_CAUSE = Exercise(
         Mistake(
             "positions-first",
             doctor(("positions", "mask", "batch", "cache", "head")),
-            "you ask for positions before texts. A norm over the texts makes one repeated text all zeros, and its "
-            "positions go with it: ask keeps_texts_apart first.",
-            2,
-        ),
-        Mistake(
-            "positions-first",
-            doctor(("mask", "positions", "cache", "batch", "head")),
             "you ask for positions before texts. A norm over the texts makes one repeated text all zeros, and its "
             "positions go with it: ask keeps_texts_apart first.",
             2,
@@ -1685,12 +1658,6 @@ REPAIR = Exercise(
             same_class,
             "you make another model of the patient's own class, with the same illness. Make a GPT2: "
             "GPT2(model.config).",
-            2,
-        ),
-        Mistake(
-            "a-copy",
-            copy.deepcopy,
-            "you copy the patient, and its illness too. Make a GPT2: GPT2(model.config).",
             2,
         ),
         Mistake(

@@ -461,12 +461,6 @@ QUANTIZE = Exercise(
             2,
         ),
         Mistake(
-            "cuts-off",
-            lambda weight: ((weight / safe_scale(weight)[:, None]).to(torch.int8), safe_scale(weight)),
-            "to(torch.int8) cuts the digits off, so the error is up to a whole unit. Round first.",
-            3,
-        ),
-        Mistake(
             "not-int8",
             lambda weight: ((weight / safe_scale(weight)[:, None]).round(), safe_scale(weight)),
             "your numbers are whole, but still floats. Return them as int8: to(torch.int8).",
