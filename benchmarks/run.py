@@ -8,6 +8,7 @@ llama-cpp-python where they are installed (`pip install -e ".[bench]"`).
 """
 
 import argparse
+import dataclasses
 import json
 import platform
 import statistics
@@ -19,6 +20,7 @@ import warnings
 from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,7 @@ from gpt2lib.config import GPT2Config
 from gpt2lib.fast import fast
 from gpt2lib.model import GPT2
 from gpt2lib.tokenizer import Tokenizer
-from gpt2lib.training import decay_groups, next_token_loss
+from gpt2lib.training import Progress, Trainer, TrainingConfig, decay_groups, next_token_loss, sample_batch
 
 warnings.simplefilter("ignore")
 transformers.utils.logging.set_verbosity_error()
@@ -306,42 +308,65 @@ def by_the_recipe_of_nanogpt() -> GPT2:
     return model
 
 
-def training(table: Table, directory: Path, rounds: int) -> None:
-    """Time one update: 4 texts of 256 tokens, forward, backward, clipping and AdamW."""
-    tokens = torch.randint(50257, (4, 257), generator=torch.Generator().manual_seed(1))
-    x, y = tokens[:, :-1], tokens[:, 1:]
+TRAINERS = ("transformers", "nanoGPT's recipe", "gpt2lib")
 
-    def setup(kind: str):
-        if kind == "transformers":
-            model = transformers.GPT2LMHeadModel.from_pretrained(
-                directory, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0
-            ).train()
-            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-            return model, optimizer, lambda: model(x).logits
-        if kind == "nanoGPT's recipe":
-            model = by_the_recipe_of_nanogpt().train()
-            optimizer = torch.optim.AdamW(decay_groups(model, 0.1), lr=1e-4)  # fused on GPUs only
-            return model, optimizer, lambda: model(x)
-        model = GPT2(GPT2Config()).train()
-        optimizer = torch.optim.AdamW(decay_groups(model, 0.1), lr=1e-4, fused=True)
-        return model, optimizer, lambda: model(x)
 
-    made = {kind: setup(kind) for kind in ("transformers", "nanoGPT's recipe", "gpt2lib")}
-    for number in range(rounds + 1):
+def updater(kind: str, directory: Path) -> Callable[[str], object]:
+    """Return what makes one update in a dtype: 4 texts of 256 tokens, forward, backward, clipping, AdamW."""
+    tokens = torch.randint(50257, (100_000,), generator=torch.Generator().manual_seed(1))
+    if kind == "gpt2lib":
+        trainer = Trainer(GPT2(GPT2Config()), tokens, TrainingConfig(10_000, batch_size=4, context=256))
+
+        def update(dtype: str) -> Progress:
+            trainer.config = dataclasses.replace(trainer.config, dtype=dtype)
+            return trainer.update()
+
+        return update
+    if kind == "transformers":
+        without = dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
+        model = transformers.GPT2LMHeadModel.from_pretrained(directory, **without).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    else:
+        model = by_the_recipe_of_nanogpt()
+        optimizer = torch.optim.AdamW(decay_groups(model, 0.1), lr=1e-4)  # fused on GPUs only
+
+    def update(dtype: str) -> None:
+        x, y = sample_batch(tokens, 4, 256)
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
+            out = model(x)
+        next_token_loss(getattr(out, "logits", out), y).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return update
+
+
+def serve_training(kind: str, directory: Path, threads: int, line: Connection) -> None:
+    """Be the process of one trainer: answer a dtype with the seconds of an update in it."""
+    torch.set_num_threads(threads)
+    update = updater(kind, directory)
+    while dtype := line.recv():
+        line.send(clock(lambda: update(dtype)))
+
+
+def training(table: Table, processes: BaseContext, directory: Path, threads: int, rounds: int) -> None:
+    """Time updates of every trainer, in turns."""
+    lines = {}
+    for kind in TRAINERS:
+        lines[kind], other = processes.Pipe()
+        processes.Process(target=serve_training, args=(kind, directory, threads, other), daemon=True).start()
+        other.close()
+    for number in range(rounds + 1):  # the first round warms up
         for dtype in ("float32", "bfloat16"):
-            for kind, (model, optimizer, logits) in made.items():
-
-                def update(model=model, optimizer=optimizer, logits=logits, dtype=dtype):
-                    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16"):
-                        out = logits()
-                    next_token_loss(out, y).backward()
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                    optimizer.step()
-                    optimizer.zero_grad(set_to_none=True)
-
-                seconds = clock(update)
+            for kind, line in lines.items():
+                time.sleep(0.3)  # until the threads of the program before have gone to sleep
+                line.send(dtype)
+                seconds = line.recv()
                 if number:
                     table.add("training step", f"{kind} {dtype}", seconds)
+    for line in lines.values():
+        line.send("")
 
 
 def tokenizers(table: Table, text: str, directory: Path, rounds: int) -> None:
@@ -521,7 +546,7 @@ def main() -> None:
         for line in ready.values():
             line.send(None)
         if not options.only:
-            training(table, directory, options.rounds)
+            training(table, processes, directory, options.threads, options.rounds)
             if options.text:
                 text = options.text.read_text("utf-8")[:1_000_000]
             else:

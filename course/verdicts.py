@@ -367,7 +367,7 @@ def brief(value: Any, most: int = 300) -> str:
             return f"a tensor {tuple(value.shape)}"
         if value.is_floating_point():
             with np.printoptions(precision=4, suppress=True):
-                return str(value.numpy()) if value.ndim else f"{value.item():.4g}"
+                return str(value.double().numpy()) if value.ndim else f"{value.item():.4g}"
         return str(value.tolist())
     if isinstance(value, float):
         return f"{value:.4g}"

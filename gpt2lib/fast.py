@@ -1,7 +1,6 @@
 """The same GPT-2, made quick: products that suit the processor. Built in chapter 10."""
 
 import copy
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -38,16 +37,15 @@ def has_outlier_columns(weight: torch.Tensor, factor: float = 4.0) -> bool:
     return bool(largest.max() > factor * largest.median())
 
 
-def split_rows(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return whole numbers from -127 to 127 in two places, and the unit of each row.
+def quantized_linear(
+    x: torch.Tensor, numbers: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
+) -> torch.Tensor:
+    """Return x @ W.T + bias for the W whose row n is numbers[n] * scale[n], without making W.
 
-    x (M, K) -> coarse (M, K), fine (M, K), unit (M, 1), all floats, and x is close to
-    unit * (coarse + fine / 254): it is off by 1/508 of a unit at most.
+    x (M, K) in any float dtype, numbers int8 (N, K), scale and bias float32 (N,) -> float32 (M, N).
+    The numbers are exact in the dtype of x, in which the product is made.
     """
-    unit = (x.abs().amax(dim=-1, keepdim=True) / 127).clamp(min=1e-30)
-    x = x / unit
-    coarse = x.round()
-    return coarse, ((x - coarse) * 254).round(), unit
+    return torch.addcmul(bias, F.linear(x, numbers.to(x.dtype)), scale)
 
 
 Product = Callable[[torch.Tensor], torch.Tensor]  # x (M, K) -> x @ weight.T + bias (M, N)
@@ -89,7 +87,7 @@ def plain_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
 def plain_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Keep int8 weights and make them float32 for each product."""
     numbers, scale = quantize_rows(weight)
-    return lambda x: F.linear(x, numbers * scale[:, None], bias)
+    return lambda x: quantized_linear(x, numbers, scale, bias)
 
 
 def onednn(weight: torch.Tensor, bias: torch.Tensor) -> Product:
@@ -115,26 +113,29 @@ def fbgemm_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     return lambda x: multiply(x, packed)
 
 
-def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply rows in two int8 parts with int8 weights, as FBGEMM does. Private operators of torch.
+def multiplies_bfloat16() -> bool:
+    """Tell whether the processor is quick at bfloat16, as far as torch knows. A private operator."""
+    try:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    except (AttributeError, RuntimeError):
+        return False
 
-    FBGEMM would round x to 8 bits; given both parts of it, with the unit 1, it has nothing to round.
+
+def aten_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply bfloat16 rows with int8 weights. A private operator of torch.
+
+    It makes the weights bfloat16 inside the processor, anew for every four rows or so. Many rows are
+    worth a copy of the weights in the dtype that the processor is quick at.
     """
     numbers, scale = quantize_rows(weight)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch means to replace its quantized tensors one day
-        quantized = torch._make_per_channel_quantized_tensor(
-            numbers, scale.double(), torch.zeros(len(scale), dtype=torch.int64), 0
-        )
-        packed = torch.ops.quantized.linear_prepack(quantized, None)
-    multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
+    numbers = numbers.contiguous()  # row after row, also where the weight came from a file transposed
+    multiply, ones = torch.ops.aten._weight_int8pack_mm.default, torch.ones_like(scale).bfloat16()
+    many = torch.bfloat16 if multiplies_bfloat16() else torch.float32
 
     def product(x: torch.Tensor) -> torch.Tensor:
-        if len(x) > 64:  # smaller pieces stay in the processor's cache
-            return torch.cat([product(part) for part in x.split(64)])
-        coarse, fine, unit = split_rows(x)
-        high, low = multiply(torch.cat([coarse, fine]), 1.0, 128, packed).chunk(2)
-        return torch.addcmul(bias, torch.add(high, low, alpha=1 / 254), unit)
+        if len(x) > 16:
+            return quantized_linear(x.to(many), numbers, scale, bias)
+        return torch.addcmul(bias, multiply(x.bfloat16(), numbers, ones), scale)
 
     return product
 
@@ -173,7 +174,7 @@ def int8_product(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply with int8 weights, or with float16 ones where large columns would spoil the others."""
     if has_outlier_columns(weight):
         return float16_product(weight, bias)
-    return first_that_works((fbgemm_int8, plain_int8), weight, bias)
+    return first_that_works((aten_int8, plain_int8), weight, bias)
 
 
 PRODUCTS: dict[str, Maker] = {
@@ -193,7 +194,7 @@ class FastLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the product with every vector of x: (..., K) -> (..., N)."""
-        return self.product(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+        return self.product(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
 
 
 class FastGPT2(nn.Module):

@@ -1,6 +1,7 @@
 """Learning: the loss, the schedule, the optimizer and the loop. Built in chapter 08."""
 
 import contextlib
+import ctypes
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,6 +104,17 @@ class Progress:
     gradient_norm: float  # before clipping
 
 
+def keep_freed_memory() -> None:
+    """Let the C library keep what an update frees for the next one; without glibc nothing happens.
+
+    It holds for the whole process. Source: mallopt(3); -4 is M_MMAP_MAX, -1 is M_TRIM_THRESHOLD.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 0)  # large blocks come from the heap, like small ones
+        mallopt(-1, 2**31 - 1)  # which shrinks only if 2 GB at its end are free
+
+
 class Trainer:
     """Update a model's weights, one batch at a time; iterating over it trains.
 
@@ -135,6 +147,8 @@ class Trainer:
             fused=True,
         )
         self.step = 0
+        if next(model.parameters()).device.type == "cpu":
+            keep_freed_memory()
         sample_batch(tokens, 1, config.context)  # refuses a text that is too short now, not later
 
     def __iter__(self) -> Iterator[Progress]:

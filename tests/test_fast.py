@@ -10,9 +10,9 @@ from gpt2lib import GPT2, GPT2Config, KVCache, complete, from_pretrained, genera
 from gpt2lib.training import mean_loss
 
 module = importlib.import_module("gpt2lib.fast")
-fast, quantize_rows, split_rows = module.fast, module.quantize_rows, module.split_rows
+fast, quantize_rows, quantized_linear = module.fast, module.quantize_rows, module.quantized_linear
 LIMIT = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 3e-2, "int8": 3e-2}  # relative error of the logits
-PRIVATE = ("onednn", "onednn_bfloat16", "fbgemm_float16", "fbgemm_int8")
+PRIVATE = ("onednn", "onednn_bfloat16", "fbgemm_float16", "aten_int8")
 
 
 def error(got, want):
@@ -87,6 +87,16 @@ def test_a_model_that_came_from_a_file_is_read_transposed(model, tmp_path, gpt2_
             assert error(fast(loaded, weights)(tokens), model(tokens)) < limit
 
 
+def test_the_layout_of_a_weight_does_not_cost_the_quick_operator(monkeypatch):
+    weight, bias = torch.randn(64, 96).t(), torch.zeros(96)
+    try:
+        module.aten_int8(weight.contiguous(), bias)(torch.ones(1, 64))
+    except (AttributeError, NotImplementedError, RuntimeError):
+        pytest.skip("this torch has no such operator")
+    monkeypatch.setattr(module, "plain_int8", None)  # the last resort would fail
+    assert torch.isfinite(module.int8_product(weight, bias)(torch.ones(1, 64))).all()
+
+
 def quality(model, quick, tokens):
     """Return how often the likeliest token agrees, and the change in perplexity."""
     with torch.no_grad():
@@ -135,11 +145,23 @@ def test_quantized_rows_are_off_by_half_a_scale_at_most():
     assert ((numbers * scale[:, None] - weight).abs() <= scale[:, None] * 0.5001).all()
 
 
-def test_split_rows_keep_sixteen_bits():
-    x = torch.randn(9, 40, generator=torch.Generator().manual_seed(6)) * torch.logspace(-6, 6, 9)[:, None]
-    x[4, 7], x[5] = 1000, 0
-    coarse, fine, unit = split_rows(x)
-    assert ((unit * (coarse + fine / 254) - x).abs() <= unit / 500).all()
+@pytest.mark.parametrize("rows", [1, 16, 17, 100])
+def test_int8_products_are_off_by_the_rounding_alone(rows, processor):
+    generator = torch.Generator().manual_seed(6)
+    x, weight = torch.randn(rows, 64, generator=generator), torch.randn(96, 64, generator=generator)
+    bias = torch.randn(96, generator=generator)
+    numbers, scale = quantize_rows(weight)
+    want = x.double() @ (numbers * scale.double()[:, None]).T + bias
+    assert torch.allclose(quantized_linear(x, numbers, scale, bias), want.float(), atol=1e-4)
+    got = module.int8_product(weight, bias)(x)
+    assert got.dtype == torch.float32 and error(got, want) < 0.004  # bfloat16 has 8 bits
+
+
+def test_int8_without_bfloat16_in_the_processor(monkeypatch):
+    monkeypatch.setattr(module, "multiplies_bfloat16", lambda: False)
+    x, weight, bias = torch.randn(40, 64), torch.randn(96, 64), torch.randn(96)
+    numbers, scale = quantize_rows(weight)
+    assert torch.equal(module.int8_product(weight, bias)(x), quantized_linear(x, numbers, scale, bias))
 
 
 def test_unknown_weights_and_other_dtypes_are_refused(model):

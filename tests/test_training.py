@@ -1,5 +1,6 @@
 """Training: the pieces one by one, then runs that are interrupted, resumed and shared out."""
 
+import ctypes
 import json
 import math
 import os
@@ -45,6 +46,15 @@ def test_the_loss_is_the_mean_surprise():
     assert next_token_loss(torch.zeros(1, 3, 50257), torch.zeros(1, 3).long()).item() == pytest.approx(
         math.log(50257), rel=1e-5
     )
+
+
+def test_a_system_without_mallopt_trains_too(monkeypatch):
+    def missing(name):
+        raise OSError("no such library")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    progress = next(train(model(), TOKENS, TrainingConfig(1, batch_size=2, context=16)))
+    assert math.isfinite(progress.loss)
 
 
 def test_a_fresh_model_knows_nothing():

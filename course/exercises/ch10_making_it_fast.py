@@ -481,219 +481,199 @@ QUANTIZE = Exercise(
 )
 
 
-# --- 10.4 split_rows
+# --- 10.4 quantized_linear
 
 
-def split_cases():
-    """The row of the text, two rows of different sizes, an outlier, a row of zeros."""
-    outlier = noise(5, 3, 8)
-    outlier[1, 2] = 60.0
-    with_zeros = noise(6, 3, 5)
-    with_zeros[1] = 0
+def linear_cases():
+    """Three numbers by hand, a matrix that is not square, one as large each way, bfloat16."""
+    numbers = (40 * noise(7, 4, 5)).round().clamp(-127, 127).to(torch.int8)
+    square = (50 * noise(8, 6, 6)).round().clamp(-127, 127).to(torch.int8)
+    small = (2 * noise(9, 5, 8)).round().clamp(-5, 5).to(torch.int8)
     return [
-        (torch.tensor([[2.54, 0.03, -1.03]]),),
-        (noise(4, 2, 6) * torch.tensor([[1.0], [20.0]]),),
-        (outlier,),
-        (with_zeros,),
+        (
+            torch.tensor([[1.0, 2.0, 0.0]]),
+            torch.tensor([[3, -1, 100], [0, 4, -100]], dtype=torch.int8),
+            torch.tensor([0.5, 0.25]),
+            torch.tensor([10.0, 20.0]),
+        ),
+        (noise(10, 3, 5), numbers, noise(11, 4).abs() / 50, noise(12, 4)),
+        (noise(13, 6, 6), square, noise(14, 6).abs() / 50, noise(15, 6)),
+        (  # sums of small whole numbers are exact in bfloat16
+            (2 * noise(16, 5, 8)).round().clamp(-4, 4).bfloat16(),
+            small,
+            noise(17, 5).abs() / 50,
+            noise(18, 5),
+        ),
     ]
 
 
-def run_split(answer, x):
-    """Return what the parts give together, whether they are whole, and how large they get."""
-    coarse, fine, unit = answer(x)
-    shape = {"coarse": tuple(coarse.shape), "fine": tuple(fine.shape), "unit": tuple(unit.shape)}
-    live = x.abs().amax(1) > 0
-    near = ((coarse * unit - x).abs() <= 0.51 * unit)[live]  # half a unit; either neighbour of a tie will do
-    together = unit * (coarse + fine / 254)
-    off = ((together - x) / unit * 254 / 8)[live].round()  # 0 within half a step of fine, and a bit more
-    return {
-        "shapes": shape,
-        "unit (rows that are not 0)": unit.expand(len(x), 1)[live],
-        "coarse is whole": bool((coarse == coarse.round()).all()),
-        "fine is whole": bool((fine == fine.round()).all()),
-        "coarse within -127 to 127": bool((coarse.abs() <= 127).all()),
-        "fine within -127 to 127": bool((fine.abs() <= 127).all()),
-        "unit * coarse is close to x": bool(near.all()),
-        "unit * (coarse + fine / 254) - x, in 8 steps of fine": off,
-        "a row of zeros": together[~live],
-    }
+def multiplying(of=None, after=None):
+    """An answer made of two steps, the product and what is done with it; one that is not given is right."""
+    of = of or (lambda x, numbers, scale: x @ numbers.to(x.dtype).T)
+    after = after or (lambda y, scale, bias: y * scale + bias)
+    return lambda x, numbers, scale, bias: after(of(x, numbers, scale), scale, bias)
 
 
-def splitting(unit_of=None, round_coarse=torch.round, fine_of=None):
-    """An answer made of three steps; the parts that are not given are right."""
-    unit_of = unit_of or (lambda x: x.abs().amax(-1, keepdim=True) / 127)
-    fine_of = fine_of or (lambda x, coarse: ((x - coarse) * 254).round())
-
-    def split(x):
-        unit = unit_of(x).clamp(min=1e-30)
-        x = x / unit
-        coarse = round_coarse(x)
-        return coarse, fine_of(x, coarse), unit
-
-    return split
+def linear_by_einsum(x, numbers, scale, bias):
+    return torch.einsum("mk,nk->mn", x, numbers.to(x.dtype)) * scale + bias
 
 
-def split_by_long_division(x):
-    unit = x.abs().max(dim=1, keepdim=True).values / 127
-    unit[unit == 0] = 1
-    steps = torch.round(x / unit * 254)
-    coarse = torch.round(steps / 254)
-    return coarse, (steps - 254 * coarse).clamp(-127, 127), unit
+def linear_by_loop(x, numbers, scale, bias):
+    columns = [bias[n] + scale[n] * (x @ row.to(x.dtype)).float() for n, row in enumerate(numbers)]
+    return torch.stack(columns, dim=1)
 
 
-def split_by_loop(x):
-    parts = []
-    for row in x.double():
-        unit = row.abs().max() / 127 or torch.tensor(1.0, dtype=torch.float64)
-        coarse = (row / unit).round()
-        parts.append((coarse, ((row / unit - coarse) * 254).round(), unit[None]))
-    return tuple(torch.stack(part).float() for part in zip(*parts))
+def linear_in_float32(x, numbers, scale, bias):
+    return torch.addmm(bias, x.float(), numbers.float().T * scale)
 
 
-def split_in_place(x):
-    unit = torch.linalg.vector_norm(x, torch.inf, dim=-1, keepdim=True).div_(127).clamp_(min=1e-20)
-    scaled = x.div(unit)
-    coarse = scaled.round()
-    fine = scaled.sub_(coarse).mul_(254).round_()
-    return coarse, fine, unit
+def linear_from_the_left(x, numbers, scale, bias):
+    return (scale[:, None] * (numbers.double() @ x.double().T) + bias[:, None]).T.float()
 
 
-def split_with_half_up(x):
-    unit = F.threshold(x.abs().amax(1, True) / 127, 1e-25, 1.0)
-    coarse = torch.floor(x / unit + 0.5).clamp(-127, 127)
-    return coarse, torch.round(254 * (x / unit - coarse)).clamp(-127, 127), unit
+def linear_and_bias_in_units(x, numbers, scale, bias):
+    return (F.linear(x, numbers.type_as(x)) + bias / scale) * scale
 
 
-def forgets_zero_rows(x):
-    unit = x.abs().amax(-1, keepdim=True) / 127
-    x = x / unit
-    return x.round(), ((x - x.round()) * 254).round(), unit
+def weights_in_the_dtype_of_x(x, numbers, scale, bias):
+    weight = (numbers * scale[:, None]).to(x.dtype)
+    return (x @ weight.T).float() + bias
 
 
-def leftover_in_x(x):
-    unit = (x.abs().amax(-1, keepdim=True) / 127).clamp(min=1e-30)
-    coarse = (x / unit).round()
-    return coarse, ((x - unit * coarse) * 254).round(), unit
-
-
-def flat_unit(x):
-    coarse, fine, unit = splitting()(x)
-    return coarse, fine, unit[:, 0]
-
-
-SPLIT = Exercise(
+QUANTIZED_LINEAR = Exercise(
     number="10.4",
-    name="split_rows",
+    name="quantized_linear",
     level=2,
     minutes=10,
-    done="16 bits of every number travel through instructions that multiply 8.",
+    done="the weights stay in one byte each, and only the results are scaled.",
     hints=(
-        "First divide each row by its unit; from then on work with x in units. What does rounding it give, "
-        "and what does the rounding leave over?",
-        "What is left over lies between -0.5 and 0.5. Times 254 that is -127 to 127; round it to a whole "
-        "number.",
-        "unit with keepdim=True and a clamp(min=1e-30) for rows of zeros; x / unit; its round() is coarse; "
-        "fine is the rounded 254-fold of the difference. Return all three.",
+        "Row n of the numbers makes column n of the result. How often does scale[n] occur in one entry of "
+        "that column, and can it stand in front of the sum?",
+        "x and the numbers must have the same dtype for a product: numbers.to(x.dtype). Whole numbers up to "
+        "127 are exact in every float dtype.",
+        "First the product of x with the transposed numbers, (M, N). Then times scale, one for each column, "
+        "and then plus bias, in this order.",
     ),
-    cases=split_cases,
-    run=run_split,
-    arguments=("x",),
+    cases=linear_cases,
     mistakes=[
         Mistake(
-            "one-unit",
-            splitting(lambda x: x.abs().max().expand(len(x), 1) / 127),
-            "all rows share one unit. An outlier in one row would then coarsen the others; take the maximum "
-            "along the last dimension.",
+            "no-scale",
+            multiplying(after=lambda y, scale, bias: y.float() + bias),
+            "the scale is missing. The numbers are in units; scale says what a unit of each row is worth.",
             1,
         ),
         Mistake(
-            "columns",
-            splitting(lambda x: x.abs().amax(0, keepdim=True) / 127),
-            "your unit runs over the columns. Each row of x is one token, and each token gets its own.",
-            1,
-        ),
-        Mistake(
-            "cuts-off",
-            splitting(round_coarse=torch.trunc),
-            "coarse is cut off towards 0, so up to a whole unit is left over and fine reaches 254. Round to "
-            "the nearest.",
-            2,
-        ),
-        Mistake(
-            "floor",
-            splitting(round_coarse=torch.floor),
-            "coarse is rounded down, so up to a whole unit is left over and fine reaches 254. Round to the "
-            "nearest.",
-            2,
-        ),
-        Mistake(
-            "fine-not-rounded",
-            splitting(fine_of=lambda x, coarse: (x - coarse) * 254),
-            "fine is not a whole number. The fast instructions take int8: round it.",
-            2,
-        ),
-        Mistake(
-            "fine-not-scaled",
-            splitting(fine_of=lambda x, coarse: (x - coarse).round()),
-            "fine is 0 everywhere: what is left over is below half a unit and rounds to 0. Multiply it by "
-            "254 before you round.",
-            2,
-        ),
-        Mistake(
-            "fine-127",
-            splitting(fine_of=lambda x, coarse: ((x - coarse) * 127).round()),
-            "you multiply what is left over by 127. It lies between -0.5 and 0.5, so 254 brings it to -127 to "
-            "127, and fine / 254 is to undo it.",
-            2,
-        ),
-        Mistake(
-            "wrong-sign",
-            splitting(fine_of=lambda x, coarse: ((coarse - x) * 254).round()),
-            "fine has the wrong sign: it should be what is missing from coarse to x, x minus coarse.",
-            1,
-        ),
-        Mistake(
-            "left-over-in-x",
-            leftover_in_x,
-            "what is left over is in the measure of x. Divide x by the unit first, and take the difference "
-            "there.",
-            1,
-        ),
-        Mistake(
-            "fine-of-all",
-            splitting(fine_of=lambda x, coarse: (x * 254).round()),
-            "fine holds all of x again. It should hold only what the rounding left over: subtract coarse "
-            "first.",
-            1,
-        ),
-        Mistake(
-            "without-abs",
-            splitting(lambda x: x.amax(-1, keepdim=True).abs() / 127),
-            "your unit comes from the largest value, not from the largest absolute value. A row whose largest "
-            "entry is negative does not fit then.",
-            1,
-        ),
-        Mistake(
-            "unit-128",
-            splitting(lambda x: x.abs().amax(-1, keepdim=True) / 128),
-            "you divide by 128, so the largest number becomes 128 units. int8 ends at 127.",
-            1,
-        ),
-        Mistake(
-            "zero-rows",
-            forgets_zero_rows,
-            "a row of zeros has the unit 0, and 0 / 0 is not a number. Keep the unit above 0, for instance "
-            "with clamp(min=1e-30).",
+            "no-bias",
+            multiplying(after=lambda y, scale, bias: y * scale),
+            "the bias is missing. It is added to each row of the result.",
             3,
         ),
         Mistake(
-            "flat-unit",
-            flat_unit,
-            "your unit has the shape (M,). Return (M, 1), with keepdim=True, so that it multiplies row by row.",
+            "scaled-bias",
+            multiplying(after=lambda y, scale, bias: (y + bias) * scale),
+            "the bias was scaled too. It is not in units: add it after the product has been scaled.",
             3,
+        ),
+        Mistake(
+            "bias-subtracted",
+            multiplying(after=lambda y, scale, bias: y * scale - bias),
+            "the bias was subtracted. A linear layer adds it.",
+            3,
+        ),
+        Mistake(
+            "divides",
+            multiplying(after=lambda y, scale, bias: y / scale + bias),
+            "you divide by the scale. Quantizing divided by it, so this is the place to multiply.",
+            1,
+        ),
+        Mistake(
+            "scale-of-tokens",
+            multiplying(after=lambda y, scale, bias: y * scale[: len(y), None] + bias),
+            "your scale runs along the rows of the result, which are tokens. It belongs to the rows of the "
+            "matrix, and these are the columns of the result: y * scale, without a new dimension.",
+            1,
+        ),
+        Mistake(
+            "bias-of-tokens",
+            multiplying(after=lambda y, scale, bias: y * scale + bias[: len(y), None]),
+            "your bias runs along the rows of the result, which are tokens. It has one number for each column.",
+            3,
+        ),
+        Mistake(
+            "scaled-inputs",
+            multiplying(
+                of=lambda x, numbers, scale: (x * scale) @ numbers.to(x.dtype).T,
+                after=lambda y, scale, bias: y + bias,
+            ),
+            "the scale multiplies the columns of x. It belongs to the rows of the numbers, so it comes after "
+            "the product.",
+            1,
+        ),
+        Mistake(
+            "not-transposed",
+            multiplying(of=lambda x, numbers, scale: x @ numbers.to(x.dtype)),
+            "the numbers are not transposed. They are (N, K), one row for each result, as in nn.Linear: "
+            "multiply with numbers.T.",
+            3,
+        ),
+        Mistake(
+            "in-int8",
+            multiplying(of=lambda x, numbers, scale: (x.to(torch.int8) @ numbers.T).float()),
+            "you multiply in int8. That cuts off the digits of x, and a sum above 127 starts again at -128. "
+            "Turn the numbers into the dtype of x.",
+            2,
+        ),
+        Mistake(
+            "in-integers",
+            multiplying(of=lambda x, numbers, scale: (x.int() @ numbers.int().T).float()),
+            "you multiply whole numbers, so the digits of x behind the point are lost. Turn the numbers into "
+            "the dtype of x, not x into theirs.",
+            2,
+        ),
+        Mistake(
+            "rounded-inputs",
+            multiplying(of=lambda x, numbers, scale: x.round() @ numbers.to(x.dtype).T),
+            "x was rounded to whole numbers. It is a float and may stay one.",
+            2,
+        ),
+        Mistake(
+            "scale-squared",
+            multiplying(
+                of=lambda x, numbers, scale: x.float() @ (numbers * scale[:, None]).T,
+            ),
+            "the scale was applied twice, before the product and after it. After it is enough.",
+            1,
+        ),
+        Mistake(
+            "by-127",
+            multiplying(after=lambda y, scale, bias: y * scale / 127 + bias),
+            "you divide by 127 again. `quantize_rows` has done it: scale is what one unit is worth.",
+            1,
+        ),
+        Mistake(
+            "weights-rounded-again",
+            weights_in_the_dtype_of_x,
+            "your weights were scaled and then rounded to the dtype of x, which in bfloat16 loses digits. "
+            "Whole numbers lose none: multiply with them and scale the result.",
+            2,
+        ),
+        Mistake(
+            "scale-in-bfloat16",
+            lambda x, numbers, scale, bias: (
+                (x @ numbers.to(x.dtype).T) * scale.to(x.dtype) + bias.to(x.dtype)
+            ),
+            "scale and bias were rounded to the dtype of x. Leave both in float32, and torch promotes the product "
+            "to float32, which is the dtype of the result.",
+            2,
         ),
     ],
-    styles=[split_by_long_division, split_by_loop, split_in_place, split_with_half_up],
+    styles=[
+        linear_by_einsum,
+        linear_by_loop,
+        linear_in_float32,
+        linear_from_the_left,
+        linear_and_bias_in_units,
+    ],
 )
 
 
@@ -957,4 +937,4 @@ RESIDUAL = Exercise(
 )
 
 
-EXERCISES = [ATTAINABLE, TOKENS, QUANTIZE, SPLIT, ACCEPTANCE, RESIDUAL]
+EXERCISES = [ATTAINABLE, TOKENS, QUANTIZE, QUANTIZED_LINEAR, ACCEPTANCE, RESIDUAL]
