@@ -13,6 +13,7 @@ _MODULE_OF = {
     "keep": "checking",
     "progress": "mapping",
     "show": "figures",
+    "wrapped": "figures",
 }
 
 __all__ = list(_MODULE_OF)

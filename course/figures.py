@@ -1,7 +1,8 @@
-"""One look for every picture of the course: colours that colour-blind readers can tell apart."""
+"""One look for every picture and text of the course: colours that colour-blind readers can tell apart."""
 
 import base64
 import io
+import textwrap
 
 import matplotlib as mpl
 from cycler import cycler
@@ -48,3 +49,8 @@ def show(figure: Figure, alt: str) -> None:
         metadata={"image/png": {"alt": alt}},
         raw=True,
     )
+
+
+def wrapped(text: str, width: int = 90) -> str:
+    """Return a text in lines of at most `width` letters, broken between words as on a page."""
+    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))

@@ -289,7 +289,9 @@ class Tokenizer:
         return ids
 
     def _encode_new_chunk(self, chunk: str) -> list[int]:
-        """Return the ids of one chunk."""
+        """Return the ids of one chunk. Bytes that are a symbol need no merging: they would end as it."""
+        if (whole := self._ids.get(chunk.encode("utf-8"))) is not None:
+            return [whole]
         return [self._ids[symbol] for symbol in bpe(_to_symbols(chunk), self._ranks)]
 
     def decode(self, ids: Iterable[int]) -> str:

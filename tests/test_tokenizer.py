@@ -113,6 +113,14 @@ def test_lowest_rank_goes_first():
     assert bpe([b"a", b"b", b"c"], ranks) == [b"a", b"bc"]
 
 
+def test_the_bytes_of_a_symbol_are_merged_to_it(tokenizer):
+    trained = Tokenizer.train("aaa aaaa baaab aab ababab bababa aaaaaaab the then there theatre " * 3, 300)
+    for some in (tokenizer, trained):
+        ranks = {pair: rank for rank, pair in enumerate(some.merges)}
+        for symbol in some.symbols[:-1]:  # so encode may look a whole chunk up
+            assert bpe([bytes([byte]) for byte in symbol], ranks) == [symbol]
+
+
 def test_merges_do_not_overlap():
     assert merge_pair([b"a"] * 3, (b"a", b"a")) == [b"aa", b"a"]
     assert merge_pair([b"a"] * 4, (b"a", b"a")) == [b"aa", b"aa"]
