@@ -60,6 +60,7 @@ MEANINGS = {
     "must be tuple of ints,but got float|'float' object cannot be interpreted as an integer": (
         "Sizes are whole numbers: divide with //, not with /."
     ),
+    "same dtype|expected scalar type": "Both factors of a product need one dtype: b.to(a.dtype) turns b into that of a.",
     "mat1 and mat2 shapes|expected m1 and m2|size mismatch": (
         "In a @ b the last size of a has to be the size of b before its last. Print both shapes."
     ),

@@ -575,6 +575,13 @@ QUANTIZED_LINEAR = Exercise(
             3,
         ),
         Mistake(
+            "scaled-bias-in-the-product",
+            lambda x, numbers, scale, bias: F.linear(x, numbers.to(x.dtype), bias.to(x.dtype)) * scale,
+            "F.linear has added the bias before the scaling, so it was scaled too. It is not in units: add it "
+            "after the product has been scaled.",
+            3,
+        ),
+        Mistake(
             "bias-subtracted",
             multiplying(after=lambda y, scale, bias: y * scale - bias),
             "the bias was subtracted. A linear layer adds it.",
@@ -605,7 +612,7 @@ QUANTIZED_LINEAR = Exercise(
                 of=lambda x, numbers, scale: (x * scale) @ numbers.to(x.dtype).T,
                 after=lambda y, scale, bias: y + bias,
             ),
-            "the scale multiplies the columns of x. It belongs to the rows of the numbers, so it comes after "
+            "your scale runs along the K inputs. It belongs to the rows of the numbers, so it comes after "
             "the product.",
             1,
         ),
@@ -655,6 +662,24 @@ QUANTIZED_LINEAR = Exercise(
             weights_in_the_dtype_of_x,
             "your weights were scaled and then rounded to the dtype of x, which in bfloat16 loses digits. "
             "Whole numbers lose none: multiply with them and scale the result.",
+            2,
+        ),
+        Mistake(
+            "rounded-result",
+            lambda x, numbers, scale, bias: (x @ numbers.to(x.dtype).T * scale + bias).to(x.dtype),
+            "the result was rounded to the dtype of x. It should be float32 for every x, as scale and bias are.",
+            2,
+        ),
+        Mistake(
+            "always-bfloat16",
+            multiplying(of=lambda x, numbers, scale: x.bfloat16() @ numbers.bfloat16().T),
+            "x was rounded to bfloat16. Whoever calls this decides on that: make the product in the dtype of x.",
+            2,
+        ),
+        Mistake(
+            "always-float16",
+            multiplying(of=lambda x, numbers, scale: x.half() @ numbers.half().T),
+            "x was rounded to float16. Make the product in the dtype of x.",
             2,
         ),
         Mistake(
