@@ -215,6 +215,14 @@ def serve(name: str, directory: Path, folder: Path, threads: int, line: Connecti
         line.send(first_and_next(program, *work))
 
 
+def spawn(processes: BaseContext, server: Callable, *arguments) -> Connection:
+    """Start a process that runs server(*arguments, line), and return the other end of the line."""
+    line, other = processes.Pipe()
+    processes.Process(target=server, args=(*arguments, other), daemon=True).start()
+    other.close()  # so that the line breaks if the process does
+    return line
+
+
 # --- timing
 
 
@@ -352,11 +360,7 @@ def serve_training(kind: str, directory: Path, threads: int, line: Connection) -
 
 def training(table: Table, processes: BaseContext, directory: Path, threads: int, rounds: int) -> None:
     """Time updates of every trainer, in turns."""
-    lines = {}
-    for kind in TRAINERS:
-        lines[kind], other = processes.Pipe()
-        processes.Process(target=serve_training, args=(kind, directory, threads, other), daemon=True).start()
-        other.close()
+    lines = {kind: spawn(processes, serve_training, kind, directory, threads) for kind in TRAINERS}
     for number in range(rounds + 1):  # the first round warms up
         for dtype in ("float32", "bfloat16"):
             for kind, line in lines.items():
@@ -534,10 +538,7 @@ def main() -> None:
         for name in PROGRAMS:
             if options.only and name != BASE and options.only not in name:
                 continue
-            line, other = processes.Pipe()
-            arguments = (name, directory, folder, options.threads, other)
-            processes.Process(target=serve, args=arguments, daemon=True).start()
-            other.close()  # so that the line breaks if the process does
+            line = spawn(processes, serve, name, directory, folder, options.threads)
             if absent := line.recv():
                 print(absent)
             else:
