@@ -1,16 +1,12 @@
 """The script that makes the fairy tales' text: on books that are laid out like Project Gutenberg's."""
 
-import importlib.util
 import io
 import json
 
 import pytest
+import tales_text as script
 
 from course.source import ROOT
-
-spec = importlib.util.spec_from_file_location("tales_text", ROOT / "benchmarks" / "tales_text.py")
-script = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(script)
 
 LINE = "The king had three sons, and the youngest of them was called Dummling because he was so slow.\n"
 
