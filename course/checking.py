@@ -92,10 +92,7 @@ def keep(chapter: str = "") -> None:
     chapter = chapter or (checked[-1].split(".")[0] if checked else "")
     if not chapter:
         raise ValueError('no exercise was checked yet, so pass the chapter: keep("03")')
-    report = keep_now(f"{int(chapter):02}_")
-    print(report)
-    if not report.startswith("nothing"):
-        print("Restart the kernel of notebooks that are open, and they run your code.")
+    print(keep_now(f"{int(chapter):02}_"))
 
 
 if get_ipython():

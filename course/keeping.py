@@ -168,7 +168,9 @@ def keep(only: str = "") -> str:
         mine = NOTEBOOKS / path.name
         if mine.exists():
             report += keep_chapter(read(path), read(mine), path.name[:2])
-    return "\n".join(report) or "nothing to keep: no exercise of this chapter goes into the library"
+    if not report:
+        return "nothing to keep: no exercise of this chapter goes into the library"
+    return "\n".join([*report, "Restart the kernel of notebooks that are open, and they run your code."])
 
 
 def keep_chapter(solution: nbformat.NotebookNode, notebook: nbformat.NotebookNode, chapter: str) -> list[str]:

@@ -92,7 +92,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add("--weight-decay", type=float, default=0.1)
     add("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the matrix products")
-    add("--compile", action="store_true", help="compile the model first (a minute, then faster)")
+    add("--compile", action="store_true", help="compile the model first; pays on GPUs")
     add("--seed", type=int, default=0)
     add("--save-every", type=int, default=200, help="updates between two saved states")
     return parser.parse_args(arguments)

@@ -94,6 +94,8 @@ VERDICTS = {
         False,
         None,
     ),
+    "waits for ever": ("import time\n while True:\n  time.sleep(0.01)", False, "endless"),
+    "had to wait": ("import time\n time.sleep(1.5)\n return x * factor", True, None),
     "recursion": ("return stretch(x, factor)", False, "raises"),
 }
 
