@@ -1,6 +1,8 @@
 """gpt2lib.fast: the same model, on this processor and on one that has none of the private operators."""
 
+import copy
 import importlib
+import shutil
 
 import pytest
 import torch
@@ -159,3 +161,29 @@ def test_unknown_weights_and_other_dtypes_are_refused(model):
         fast(model, "int4")
     with pytest.raises(ValueError, match="starts from float32"):
         fast(model.half())
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler here")
+def test_the_way_beside_a_cpu(model):
+    """Made fast on the meta device, as on a GPU, and then brought here to compute."""
+    quick = fast(copy.deepcopy(model).to("meta"), "float32")
+    quick.to_empty(device="cpu").load_state_dict(model.state_dict())
+    compare(quick, model, 7, 10)
+    with torch.compiler.set_stance("fail_on_recompile"):  # a text of another length asks for no new code
+        compare(quick, model, 9, 20)
+
+
+def compare(quick, model, length, new):
+    tokens = torch.randint(311, (2, length), generator=torch.Generator().manual_seed(length))
+    got, want = (torch.stack([*generate(m, tokens, new)]) for m in (quick, model))
+    assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize("weights, dtype", [("float16", torch.float16), ("bfloat16", torch.bfloat16)])
+def test_beside_a_cpu_the_weights_are_a_copy_in_the_dtype(model, weights, dtype):
+    original = copy.deepcopy(model).to("meta")
+    quick = fast(original, weights)
+    assert {p.dtype for p in quick.parameters()} == {dtype}
+    assert {p.dtype for p in original.parameters()} == {torch.float32}
+    with pytest.raises(ValueError, match="int8 is made for CPUs"):
+        fast(original, "int8")
