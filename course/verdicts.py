@@ -66,8 +66,13 @@ MEANINGS = {
         "In a @ b the last size of a has to be the size of b before its last. Print both shapes."
     ),
     "size of tensor a": (
-        "Shapes are lined up from the last axis on. A mean or sum that should stay an axis needs keepdim=True."
+        "Shapes are lined up from the last axis on, and a size of 1 fits any. Print both shapes: does one lack "
+        "an axis (keepdim=True, or [:, None]) or have one too many (squeeze)?"
     ),
+    "tuple index out of range": (
+        "An axis is missing. tokens[i] is one text of shape (T,); tokens[i : i + 1] is a batch of one, (1, T)."
+    ),
+    "loading state_dict": "The weights and the model differ in names or shapes. Was it built with the same config?",
     "is invalid for input of size": "The new sizes have to multiply to as many numbers as there are.",
     "view size is not compatible": "The axes were moved, so view cannot join them. Use reshape or flatten.",
     "Dimension out of range": "Count axes from the end, -1 and -2: how many stand in front is not always the same.",

@@ -98,8 +98,10 @@ def loss_by_one_hot(logits, targets):
 
 
 def batch_cases():
-    """A row of numbers that tells where a stretch came from; the last case has one possible start."""
-    return [(torch.arange(100, 120), 3, 5), (torch.arange(1000, 1007), 200, 5), (torch.arange(7), 4, 6)]
+    """Rows of numbers that occur once each, so that one tells its place; the last has one possible start."""
+    return [
+        (7 * torch.arange(1, 1 + N) % 101, size, T) for N, size, T in [(20, 3, 5), (14, 200, 5), (7, 4, 6)]
+    ]
 
 
 def run_batch(answer, tokens, batch_size, context):
@@ -110,13 +112,19 @@ def run_batch(answer, tokens, batch_size, context):
     other, _ = answer(tokens, batch_size, context, torch.Generator().manual_seed(5))
     starts = len(tokens) - context
     found = sorted(set(inputs[:, 0].tolist()))
+    place_of = {token: place for place, token in enumerate(tokens.tolist())}
+    places, next_places = (
+        torch.tensor([place_of.get(i, -1000) for i in part.flatten().tolist()]).view(part.shape)
+        for part in (inputs, targets)
+    )
     facts = {
         "shape of the inputs": tuple(inputs.shape),
         "shape of the targets": tuple(targets.shape),
-        "targets - inputs": sorted(set((targets - inputs).flatten().tolist()))
+        "dtype": (inputs.dtype, targets.dtype),
+        "places from an input to its target": sorted(set((next_places - places).flatten().tolist()))
         if inputs.shape == targets.shape
         else "other shapes",
-        "each stretch is in one piece": bool((inputs.diff(dim=-1) == 1).all()),
+        "each stretch is in one piece": bool((places.diff(dim=-1) == 1).all()),
         "same generator, same batch": torch.equal(inputs, again),
         "the stretches differ": starts == 1 or len(found) > 1,
         "another seed, another batch": starts == 1 or not torch.equal(inputs, other),
@@ -176,6 +184,22 @@ def batch_scattered(tokens, batch_size, context, generator=None):
 def batch_only_next(tokens, batch_size, context, generator=None):
     places = starts_of(tokens, batch_size, context, generator) + torch.arange(context + 1)
     return tokens[places][:, :-1], tokens[places][:, -1]
+
+
+def batch_adds_one(tokens, batch_size, context, generator=None):
+    inputs = tokens[starts_of(tokens, batch_size, context, generator) + torch.arange(context)]
+    return inputs, inputs + 1
+
+
+def batch_of_floats(tokens, batch_size, context, generator=None):
+    places = starts_of(tokens, batch_size, context, generator) + torch.arange(context + 1)
+    return tokens[places][:, :-1].float(), tokens[places][:, 1:].float()
+
+
+def batch_of_whole_pieces(tokens, batch_size, context, generator=None):
+    pieces = torch.randint((len(tokens) - 1) // context, (batch_size, 1), generator=generator)
+    places = pieces * context + torch.arange(context + 1)
+    return tokens[places][:, :-1], tokens[places][:, 1:]
 
 
 def batch_by_stack(tokens, batch_size, context, generator=None):
@@ -248,6 +272,7 @@ class Sample(nn.Module):
         self.wte = nn.Embedding(7, 4)
         self.ln_1 = nn.LayerNorm(4)
         self.c_fc = nn.Linear(4, 5)
+        self.conv = nn.Conv1d(2, 3, 2)  # its weight has three dimensions
         self.frozen = nn.Linear(4, 3, bias=False).requires_grad_(False)
         self.head = nn.Linear(4, 7, bias=False)
         self.head.weight = self.wte.weight
@@ -274,7 +299,11 @@ def run_groups(answer, model, weight_decay):
     return [
         {
             "weight_decay": group["weight_decay"],
-            "params": sorted(names.get(id(p), "?") for p in group["params"]),
+            "params": "used up after one reading"
+            if iter(group["params"]) is group["params"]
+            else sorted(
+                repr(p) if isinstance(p, str) else names.get(id(p), "a copy") for p in group["params"]
+            ),
         }
         for group in groups
     ]
@@ -331,6 +360,35 @@ def groups_fixed_decay(model, weight_decay):
     return make_groups([p for p in ps if p.ndim >= 2], [p for p in ps if p.ndim < 2], 0.1)
 
 
+def groups_of_two_dimensions(model, weight_decay):
+    ps = wanted(model)
+    return make_groups([p for p in ps if p.ndim == 2], [p for p in ps if p.ndim == 1], weight_decay)
+
+
+def groups_by_weight_name(model, weight_decay):
+    named = list(model.named_parameters())
+    return make_groups(
+        [p for n, p in named if n.endswith("weight")], [p for n, p in named if "bias" in n], weight_decay
+    )
+
+
+def groups_once_only(model, weight_decay):
+    ps = wanted(model)
+    return make_groups((p for p in ps if p.ndim >= 2), (p for p in ps if p.ndim < 2), weight_decay)
+
+
+def groups_of_copies(model, weight_decay):
+    ps = wanted(model)
+    return make_groups(
+        [p.clone() for p in ps if p.ndim >= 2], [p.clone() for p in ps if p.ndim < 2], weight_decay
+    )
+
+
+def groups_in_other_order(model, weight_decay):
+    ps = wanted(model)
+    return make_groups([p for p in ps if p.ndim >= 2], [p for p in ps if p.ndim < 2], weight_decay)[::-1]
+
+
 def groups_by_loop(model, weight_decay):
     decay, rest = [], []
     for parameter in model.parameters():
@@ -366,7 +424,7 @@ def rate_cases():
     return (
         cases
         + [(step, 0.006, 40, 0, 0.0) for step in (0, 10, 40, 41)]
-        + [(step, 2.0, 5, 5, 0.5) for step in (4, 5, 6)]
+        + [(step, 2.0, 5, 5, 0.5) for step in (4, 6)]
     )
 
 
@@ -374,19 +432,26 @@ def run_rate(answer, step, peak, total_steps, warmup_steps, floor):
     return answer(step, peak=peak, total_steps=total_steps, warmup_steps=warmup_steps, floor=floor)
 
 
-def make_rate(start=1, clamp=True, over="rest", curve="cosine", floors=True, warm=True):
+def make_rate(start=1, clamp=True, over="rest", curve="cosine", floors=True, warm=True, ends=False):
     """Return a schedule with the asked-for slips in it."""
 
     def schedule(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
+        if ends and step >= max(total_steps, warmup_steps):
+            return floor
         if warm and step < warmup_steps:
             return peak * (step + start) / warmup_steps
         begin, length = (warmup_steps, total_steps - warmup_steps) if over == "rest" else (0, total_steps)
+        begin = warmup_steps if over == "total" else begin
         done = (step - begin) / max(1, length)
         if clamp:
             done = min(1.0, done)
         low = floor if floors else 0.0
         if curve == "line":
             return peak + (low - peak) * done
+        if curve == "no pi":
+            return low + (peak - low) * 0.5 * (1 + math.cos(done))
+        if curve == "rises":
+            return low + (peak - low) * 0.5 * (1 - math.cos(math.pi * done))
         if curve == "full":
             return low + (peak - low) * 0.5 * (1 + math.cos(2 * math.pi * done))
         if curve == "quarter":
@@ -412,7 +477,7 @@ def rate_by_cases(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
     if step < warmup_steps:
         return (step + 1) / warmup_steps * peak
     if step >= total_steps:
-        return floor if total_steps > warmup_steps or step > warmup_steps else peak
+        return floor
     angle = math.pi * (step - warmup_steps) / (total_steps - warmup_steps)
     return (peak + floor) / 2 + (peak - floor) / 2 * math.cos(angle)
 
@@ -441,8 +506,17 @@ def run_accumulate(answer, micro_batches, B, T):
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
             parameter.grad = torch.ones_like(parameter)
     inputs, targets = torch.randint(7, (2, B, T), generator=generator)
+    before, passes = [p.clone() for p in model.parameters()], []
+    model[1].register_forward_hook(lambda module, x, y: passes.append(f"{len(y)} forward"))
+    model[1].register_full_backward_hook(lambda *_: passes.append("backward"))
     loss = answer(model, inputs, targets, micro_batches)
-    return {"loss": loss, "gradients": [p.grad for p in model.parameters()]}
+    same = all(torch.equal(a, b) for a, b in zip(before, model.parameters()))
+    return {
+        "loss": loss,
+        "gradients": [p.grad for p in model.parameters()],
+        "texts in each pass": ", ".join(passes),
+        "weights": "as before" if same else "changed",
+    }
 
 
 def loss_of(model, x, y, **options):
@@ -479,6 +553,37 @@ def accumulate_rows(model, inputs, targets, micro_batches):
     total, T = 0.0, max(1, inputs.shape[1] // micro_batches)
     for i in range(micro_batches):
         loss = loss_of(model, inputs[:, i * T : (i + 1) * T], targets[:, i * T : (i + 1) * T]) / micro_batches
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+def accumulate_at_once(model, inputs, targets, micro_batches):
+    model.zero_grad()
+    loss = loss_of(model, inputs, targets)
+    loss.backward()
+    return loss.item()
+
+
+def accumulate_backward_last(model, inputs, targets, micro_batches):
+    model.zero_grad()
+    parts = zip(inputs.chunk(micro_batches), targets.chunk(micro_batches))
+    loss = sum(loss_of(model, x, y) for x, y in parts) / micro_batches
+    loss.backward()
+    return loss.item()
+
+
+def accumulate_steps(model, inputs, targets, micro_batches):
+    loss = make_accumulate()(model, inputs, targets, micro_batches)
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    return loss
+
+
+def accumulate_by_size(model, inputs, targets, micro_batches):
+    model.zero_grad()
+    total, parts = 0.0, list(zip(inputs.split(micro_batches), targets.split(micro_batches)))
+    for x, y in parts:
+        loss = loss_of(model, x, y) / len(parts)
         loss.backward()
         total += loss.item()
     return total
@@ -761,6 +866,24 @@ EXERCISES = [
                 3,
             ),
             Mistake(
+                "adds-one",
+                batch_adds_one,
+                "your targets are the ids plus 1, which are other tokens altogether. A target is the token at the next place of the text.",
+                1,
+            ),
+            Mistake(
+                "floats",
+                batch_of_floats,
+                "your batch holds floats. Tokens are ids and stay whole numbers: a table is looked up with them.",
+                1,
+            ),
+            Mistake(
+                "whole-pieces",
+                batch_of_whole_pieces,
+                "your stretches start at multiples of context only. Every place where context + 1 tokens fit may be a start: torch.randint(N - context, ...).",
+                2,
+            ),
+            Mistake(
                 "rolled",
                 batch_rolled,
                 "roll puts the first token of a stretch behind its last one. The last target is the token after the stretch: cut context + 1 tokens.",
@@ -814,6 +937,22 @@ EXERCISES = [
                 1,
             ),
             Mistake(
+                "rounded",
+                lambda nats_per_token, n_tokens, n_bytes: round(
+                    nats_per_token * n_tokens / n_bytes / math.log(2), 4
+                ),
+                "you round the result. Return all its digits; who prints it may round.",
+                3,
+            ),
+            Mistake(
+                "whole-numbers",
+                lambda nats_per_token, n_tokens, n_bytes: (
+                    nats_per_token * (n_tokens // n_bytes) / math.log(2)
+                ),
+                "// drops what is behind the point, and tokens per byte are below 1. Divide with /.",
+                3,
+            ),
+            Mistake(
                 "log-of-nats",
                 lambda nats_per_token, n_tokens, n_bytes: math.log2(nats_per_token) * n_tokens / n_bytes,
                 "you take the logarithm of the loss, which is one already. One nat is 1 / ln 2 bits: divide by math.log(2).",
@@ -853,6 +992,36 @@ EXERCISES = [
                 groups_by_bias_name,
                 "you leave out the biases, but the gains of LayerNorm still decay. They have one dimension too.",
                 1,
+            ),
+            Mistake(
+                "bias-only",
+                groups_by_weight_name,
+                "you go by the name: LayerNorm's gain is called weight too, and what is frozen has no place in a group. Go by the number of dimensions and by requires_grad.",
+                1,
+            ),
+            Mistake(
+                "two-exactly",
+                groups_of_two_dimensions,
+                "a parameter of three dimensions is in no group, so it would never be updated. Two or more decay: p.ndim >= 2.",
+                3,
+            ),
+            Mistake(
+                "generators",
+                groups_once_only,
+                "your groups hold generators, which are empty after one reading. Make lists: [p for p in ...].",
+                3,
+            ),
+            Mistake(
+                "copies",
+                groups_of_copies,
+                "your groups hold copies. The optimizer has to get the model's own parameters, or the model stays as it is.",
+                3,
+            ),
+            Mistake(
+                "other-order",
+                groups_in_other_order,
+                "the groups are right and in the other order. What decays comes first.",
+                3,
             ),
             Mistake(
                 "swapped",
@@ -962,6 +1131,39 @@ EXERCISES = [
                 "you use a quarter of a cosine, which ends steeply. Use (1 + cos(pi * done)) / 2, which is flat at both ends.",
                 3,
             ),
+            *[
+                Mistake(
+                    "no-pi",
+                    make_rate(curve="no pi", ends=ends),
+                    "your cosine goes from 0 to 1 radian only. Half a cosine is cos from 0 to pi: math.cos(math.pi * done).",
+                    3,
+                )
+                for ends in (False, True)
+            ],
+            *[
+                Mistake(
+                    "rises",
+                    make_rate(curve="rises", ends=ends),
+                    "1 - cos rises from 0 to 2, so your rate goes up after the warm-up. 1 + cos falls from 2 to 0.",
+                    3,
+                )
+                for ends in (False, True)
+            ],
+            *[
+                Mistake(
+                    "of-the-whole-run",
+                    make_rate(over="total", ends=ends),
+                    "you divide by total_steps, so the cosine is not through at the end. It takes total_steps - warmup_steps.",
+                    2,
+                )
+                for ends in (False, True)
+            ],
+            Mistake(
+                "full-cosine",
+                make_rate(curve="full", ends=True),
+                "you run through a whole cosine, down and up again. Half of it: cos from 0 to pi.",
+                3,
+            ),
             Mistake(
                 "no-half",
                 make_rate(curve="no half"),
@@ -986,7 +1188,7 @@ EXERCISES = [
             Mistake(
                 "unclamped-length",
                 rate_may_divide_by_zero,
-                "after total_steps your cosine goes on and rises again, and without steps after the warm-up it divides by 0. Clamp: min(1.0, ...), and max(1, ...) below.",
+                "after total_steps your cosine goes on and rises again, and with total_steps equal to warmup_steps it divides by 0. Return the floor from total_steps on.",
                 3,
             ),
             Mistake(
@@ -1060,6 +1262,30 @@ EXERCISES = [
                 "first-only",
                 make_accumulate(parts="one"),
                 "only the first micro-batch is used. Go through all of them.",
+                3,
+            ),
+            Mistake(
+                "at-once",
+                accumulate_at_once,
+                "the gradient is right, but the whole batch goes through the model at once, and that is what does not fit into memory. Go through the micro_batches parts one by one.",
+                3,
+            ),
+            Mistake(
+                "backward-last",
+                accumulate_backward_last,
+                "you call backward once, at the end, so the activations of all parts lie in memory together. Call it for each part: it adds to what is there.",
+                2,
+            ),
+            Mistake(
+                "steps",
+                accumulate_steps,
+                "you update the weights as well. Leave that to the optimizer: here only the gradients are collected.",
+                1,
+            ),
+            Mistake(
+                "size-for-number",
+                accumulate_by_size,
+                "split wants the size of a part, and micro_batches is their number. Use chunk.",
                 3,
             ),
             Mistake(
