@@ -107,6 +107,12 @@ def rounding(model: GPT2, quick: Logits, texts: torch.Tensor) -> tuple[float, fl
     return torch.stack(same).mean().item(), change.expm1().item()
 
 
+def passes(weights: str, agree: float, change: float) -> bool:
+    """Tell whether what `rounding` measured is within the bounds of these weights."""
+    least, most = BOUNDS[weights]
+    return agree >= least and abs(change) <= most
+
+
 def models(text: str) -> Iterator[tuple[str, GPT2, Tokenizer, torch.Tensor]]:
     """Yield each model with its name, its tokenizer and the texts (B, T) that it is tried on."""
     model, tokenizer = from_pretrained("tales")
@@ -136,9 +142,8 @@ def main() -> None:
                 except ImportError as error:
                     print(f"{name} does not take part: {error}")
                     continue
-            least, most = BOUNDS[name.split()[1]]
-            passes = "yes" if agree >= least and abs(change) <= most else "no"
-            lines.append(f"| {name} | {agree:.2%} | {change:+.3%} | {passes} |")
+            verdict = "yes" if passes(name.split()[1], agree, change) else "no"
+            lines.append(f"| {name} | {agree:.2%} | {change:+.3%} | {verdict} |")
             print(lines[-1], flush=True)
     with replacing(options.out / "QUALITY.md") as path:
         path.write_text("\n".join(lines) + "\n", "utf-8")

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from quality import BOUNDS, rounding, with_outliers
+from quality import passes, rounding, with_outliers
 
 from conftest import shake
 from gpt2lib import GPT2, GPT2Config, KVCache, complete, from_pretrained, generate, save_pretrained
@@ -17,12 +17,10 @@ LIMIT = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 3e-2, "int8": 3e-2}  # re
 PRIVATE = ("onednn", "onednn_bfloat16", "fbgemm_float16", "aten_int8")
 
 
-def passes(model, weights, tokens):
+def within_bounds(model, weights, tokens):
     """Return whether the gate of benchmarks/quality.py lets these weights through."""
     quick = fast(model, weights)
-    agree, change = rounding(model, lambda text: quick(text[None])[0], tokens)
-    least, most = BOUNDS[weights]
-    return agree >= least and abs(change) <= most
+    return passes(weights, *rounding(model, lambda text: quick(text[None])[0], tokens))
 
 
 def error(got, want):
@@ -108,7 +106,7 @@ TALE = (
 @pytest.mark.parametrize("weights", ["float16", "int8"])
 def test_quality_on_the_trained_model(weights):
     model, tokenizer = from_pretrained("tales")
-    assert passes(model, weights, torch.tensor([(tokenizer.encode(TALE) * 6)[:512]]).view(2, 256))
+    assert within_bounds(model, weights, torch.tensor([(tokenizer.encode(TALE) * 6)[:512]]).view(2, 256))
 
 
 def outliers():
@@ -120,13 +118,13 @@ def outliers():
 @pytest.mark.parametrize("weights", ["float16", "int8"])
 def test_quality_with_outlier_channels(weights):
     model, tokens = outliers()
-    assert passes(model, weights, tokens)
+    assert within_bounds(model, weights, tokens)
 
 
 def test_int8_without_a_look_at_outliers_would_fail(monkeypatch):
     monkeypatch.setattr(module, "has_outlier_columns", lambda weight: False)
     model, tokens = outliers()
-    assert not passes(model, "int8", tokens)
+    assert not within_bounds(model, "int8", tokens)
 
 
 def test_quantized_rows_are_off_by_half_a_scale_at_most():

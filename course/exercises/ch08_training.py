@@ -440,8 +440,8 @@ def make_rate(start=1, clamp=True, over="rest", curve="cosine", floors=True, war
             return floor
         if warm and step < warmup_steps:
             return peak * (step + start) / warmup_steps
-        begin, length = (warmup_steps, total_steps - warmup_steps) if over == "rest" else (0, total_steps)
-        begin = warmup_steps if over == "total" else begin
+        begin = 0 if over == "all" else warmup_steps
+        length = total_steps - warmup_steps if over == "rest" else total_steps
         done = (step - begin) / max(1, length)
         if clamp:
             done = min(1.0, done)
@@ -463,6 +463,11 @@ def make_rate(start=1, clamp=True, over="rest", curve="cosine", floors=True, war
         return low + (peak - low) * 0.5 * (1 + math.cos(math.pi * done))
 
     return schedule
+
+
+def with_either_end(name, says, hint, **slips):
+    """Return a mistake twice: with the end clamped, and with a case of its own for the end."""
+    return [Mistake(name, make_rate(**slips, ends=ends), says, hint) for ends in (False, True)]
 
 
 def rate_by_loop_free_torch(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
@@ -1119,11 +1124,11 @@ EXERCISES = [
                 "you fall along a straight line. It should be half a cosine: slow at first, fastest in the middle, slow at the end.",
                 3,
             ),
-            Mistake(
+            *with_either_end(
                 "full-cosine",
-                make_rate(curve="full"),
                 "you run through a whole cosine, down and up again. Half of it: cos from 0 to pi.",
                 3,
+                curve="full",
             ),
             Mistake(
                 "quarter",
@@ -1131,38 +1136,23 @@ EXERCISES = [
                 "you use a quarter of a cosine, which ends steeply. Use (1 + cos(pi * done)) / 2, which is flat at both ends.",
                 3,
             ),
-            *[
-                Mistake(
-                    "no-pi",
-                    make_rate(curve="no pi", ends=ends),
-                    "your cosine goes from 0 to 1 radian only. Half a cosine is cos from 0 to pi: math.cos(math.pi * done).",
-                    3,
-                )
-                for ends in (False, True)
-            ],
-            *[
-                Mistake(
-                    "rises",
-                    make_rate(curve="rises", ends=ends),
-                    "1 - cos rises from 0 to 2, so your rate goes up after the warm-up. 1 + cos falls from 2 to 0.",
-                    3,
-                )
-                for ends in (False, True)
-            ],
-            *[
-                Mistake(
-                    "of-the-whole-run",
-                    make_rate(over="total", ends=ends),
-                    "you divide by total_steps, so the cosine is not through at the end. It takes total_steps - warmup_steps.",
-                    2,
-                )
-                for ends in (False, True)
-            ],
-            Mistake(
-                "full-cosine",
-                make_rate(curve="full", ends=True),
-                "you run through a whole cosine, down and up again. Half of it: cos from 0 to pi.",
+            *with_either_end(
+                "no-pi",
+                "your cosine goes from 0 to 1 radian only. Half a cosine is cos from 0 to pi: math.cos(math.pi * done).",
                 3,
+                curve="no pi",
+            ),
+            *with_either_end(
+                "rises",
+                "1 - cos rises from 0 to 2, so your rate goes up after the warm-up. 1 + cos falls from 2 to 0.",
+                3,
+                curve="rises",
+            ),
+            *with_either_end(
+                "of-the-whole-run",
+                "you divide by total_steps, so the cosine is not through at the end. It takes total_steps - warmup_steps.",
+                2,
+                over="total",
             ),
             Mistake(
                 "no-half",
