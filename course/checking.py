@@ -62,17 +62,26 @@ def check(answer: Callable) -> Callable:
     if not verdict.written:
         display(Note("○", title, "not written yet; going on with the library's"))
     else:
-        more = f'hint("{exercise.number}") helps on; going on with the library\'s until then.'
+        ask = f'"{exercise.number}", {verdict.hint}' if verdict.hint else f'"{exercise.number}"'
+        more = f"hint({ask}) helps on; going on with the library's until then."
         display(Note("✗", title, f"{verdict.message}\n\n{more}"))
     reference = exercise.reference
     handed_out.append(reference)
     return reference
 
 
-def hint(number: str) -> None:
-    """Show the next hint of an exercise; each call goes one further, and after the last one to the answer."""
+def hint(number: str, which: int | None = None) -> None:
+    """Show the next hint of an exercise; each call goes one further, and after the last one to the answer.
+
+    which is the hint to show, 1 for the first; the calls after it go on from there. Raises ValueError if
+    there is no such hint.
+    """
     exercise = find(str(number))
-    hints_given[exercise.number] += 1
+    if which is not None and which not in range(1, len(exercise.hints) + 1):
+        raise ValueError(
+            f"which is {which}, but exercise {exercise.number} has hints 1 to {len(exercise.hints)}"
+        )
+    hints_given[exercise.number] = which or hints_given[exercise.number] + 1
     given = min(hints_given[exercise.number], len(exercise.hints))
     title = f"{exercise.number} {exercise.name}, hint {given} of {len(exercise.hints)}"
     text = exercise.hints[given - 1]

@@ -51,10 +51,11 @@ class Progress:
         """Return how much is done, left, and theirs, in one line."""
         every = list(exercises().values())
         done = [exercise for exercise in every if self.states.get(exercise.name) == "✓"]
-        left = sum(exercise.minutes for exercise in every) - sum(exercise.minutes for exercise in done)
+        spent = sum(exercise.minutes for exercise in done)
+        left = sum(exercise.minutes for exercise in every) - spent
         kept = sum(map(len, self.theirs.values()))
         return (
-            f"{len(done)} of {len(every)} exercises done, about {left} minutes of exercises left; "
+            f"{len(done)} of {len(every)} exercises done: about {spent} minutes, with {left} left; "
             f"{kept} of the library's pieces are yours"
         )
 

@@ -29,7 +29,7 @@ class Verdict:
     passed: bool
     diagnosis: str | None  # the id of the mistake, where it is one that the course knows
     message: str  # for the learner
-    hint: int = 1  # the hint to read next
+    hint: int | None = None  # the hint that fits the mistake
     written: bool = True  # False: the learner has not started yet
 
 
@@ -212,9 +212,16 @@ def examine(exercise: str | Exercise, answer: Callable) -> Verdict:
     """Return whether an answer is right and, where it is not, which mistake it is.
 
     exercise is a number ("3.2") or a name ("causal_mask"). Raises KeyError for one that is not there.
+    torch's random numbers go on afterwards as if nothing had been drawn.
     """
     if not isinstance(exercise, Exercise):
         exercise = find(exercise)
+    with torch.random.fork_rng(devices=[]):
+        return judge(exercise, answer)
+
+
+def judge(exercise: Exercise, answer: Callable) -> Verdict:
+    """Do the work of `examine`."""
     try:
         got = attempt(exercise, answer)
     except TimeUp:

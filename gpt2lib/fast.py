@@ -1,6 +1,7 @@
 """The same GPT-2, made quick: products that suit the processor. Built in chapter 10."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from torch import nn
 from gpt2lib.checkpoint import empty_model
 from gpt2lib.embeddings import embed
 from gpt2lib.model import GPT2, check_tokens
+from gpt2lib.training import keep_freed_memory
 
 if TYPE_CHECKING:
     from gpt2lib.cache import KVCache
@@ -27,16 +29,6 @@ def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (weight / scale[:, None]).round().to(torch.int8), scale
 
 
-def has_outlier_columns(weight: torch.Tensor, factor: float = 4.0) -> bool:
-    """Tell whether some column of weight (N, K) has an entry `factor` times as large as is usual.
-
-    The scale of a row must reach its largest entry, so a few large columns leave only a few whole
-    numbers for all the others. Source: Dettmers et al. 2022, section 3.
-    """
-    largest = weight.abs().amax(dim=0)
-    return bool(largest.max() > factor * largest.median())
-
-
 def quantized_linear(
     x: torch.Tensor, numbers: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
 ) -> torch.Tensor:
@@ -48,22 +40,29 @@ def quantized_linear(
     return torch.addcmul(bias, F.linear(x, numbers.to(x.dtype)), scale)
 
 
-Product = Callable[[torch.Tensor], torch.Tensor]  # x (M, K) -> x @ weight.T + bias (M, N)
+Product = Callable[[torch.Tensor], torch.Tensor]  # x (..., K) -> x @ weight.T + bias (..., N)
 Maker = Callable[[torch.Tensor, torch.Tensor], Product]  # weight (N, K), bias (N,) -> a product
 
+NEAR = 0.0125  # how far the results of a product may be off, relative to their size
 
-def first_that_works(makers: tuple[Maker, ...], weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Return the product of the first maker whose operators this torch and this processor have.
 
-    The last maker must use public operators only.
+def first_that_suits(
+    makers: tuple[Maker, ...], weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor
+) -> Product:
+    """Return the product of the first maker that this torch and this processor have and that is near enough.
+
+    It is tried on x (M, K), two or more vectors of the kind that the weight will meet: one alone and the
+    others together. The last maker must use public operators only.
     """
+    exact = F.linear(x, weight)
     for make in makers[:-1]:
         try:
             product = make(weight, bias)
-            product(weight.new_zeros(1, weight.shape[1]))
-            return product
+            close = torch.cat([product(x[:1]), product(x[1:])]) - bias
         except (AttributeError, NotImplementedError, RuntimeError):
             continue
+        if (close - exact).norm() <= NEAR * exact.norm():
+            return product
     return makers[-1](weight, bias)
 
 
@@ -121,6 +120,34 @@ def multiplies_bfloat16() -> bool:
         return False
 
 
+def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply vectors in one byte with int8 weights, as FBGEMM does. Private operators of torch.
+
+    FBGEMM lets the smallest and the largest number of all that it is given be 0 and 255. One row suits
+    that as it is; of several each is stretched to 0..1 by itself.
+    """
+    numbers, scale = quantize_rows(weight)
+    with warnings.catch_warnings():  # torch wants to give these tensors up; the next way is tried then
+        warnings.simplefilter("ignore")
+        stored = torch._make_per_channel_quantized_tensor(
+            numbers.contiguous(), scale.double(), torch.zeros(len(scale), dtype=torch.int64), 0
+        )
+    packed = torch.ops.quantized.linear_prepack(stored, bias)
+    multiply = torch.ops.quantized.linear_dynamic.default
+    sums = numbers.sum(dim=1) * scale  # what a row of ones gives, without the bias
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        if x.numel() == x.shape[-1]:
+            return multiply(x, packed)
+        low = x.amin(dim=-1, keepdim=True)
+        span = x.amax(dim=-1, keepdim=True) - low
+        span = torch.where(span > 0, span, 1.0)
+        y = multiply((x - low).div_(span), packed).sub_(bias)
+        return y.addcmul_(low / span, sums).mul_(span).add_(bias)
+
+    return product
+
+
 def aten_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply bfloat16 rows with int8 weights. A private operator of torch.
 
@@ -133,55 +160,41 @@ def aten_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     many = torch.bfloat16 if multiplies_bfloat16() else torch.float32
 
     def product(x: torch.Tensor) -> torch.Tensor:
-        if len(x) > 16:
+        rows = x.flatten(0, -2)
+        if len(rows) > 16:
             return quantized_linear(x.to(many), numbers, scale, bias)
-        return torch.addcmul(bias, multiply(x.bfloat16(), numbers, ones), scale)
+        return torch.addcmul(bias, multiply(rows.bfloat16(), numbers, ones), scale).view(*x.shape[:-1], -1)
 
     return product
 
 
-def float32_product(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply one row in parts, many with oneDNN.
 
     A matrix-vector product runs on one core, but a batch of them on all: so the weight is seen as a
     batch of parts.
     """
     weight = weight.contiguous()
-    N = len(weight)
+    N, K = weight.shape
     parts = next(n for n in (*range(2 * torch.get_num_threads(), 65), 1) if N % n == 0)
-    blocks, offsets = weight.view(parts, N // parts, -1), bias.view(parts, -1, 1)
-    many = first_that_works((onednn, plain), weight, bias)
+    blocks, offsets = weight.view(parts, N // parts, K), bias.view(parts, -1, 1)
+    many = first_that_suits((onednn, plain), weight, bias, weight.new_zeros(2, K))
 
     def product(x: torch.Tensor) -> torch.Tensor:
-        if len(x) > 1:
+        if x.numel() > K:
             return many(x)
-        return torch.baddbmm(offsets, blocks, x.t().expand(parts, -1, 1)).view(1, N)
+        column = x.reshape(1, K).t().expand(parts, K, 1)  # of strides that the quick routine takes
+        return torch.baddbmm(offsets, blocks, column).view(*x.shape[:-1], N)
 
     return product
 
 
-def bfloat16_product(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply in bfloat16: 2 bytes, 8 bits of precision, for the vectors too."""
-    return first_that_works((onednn_bfloat16, plain_bfloat16), weight, bias)
-
-
-def float16_product(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply float32 vectors with float16 weights: 2 bytes, 11 bits of precision."""
-    return first_that_works((fbgemm_float16, plain_float16), weight, bias)
-
-
-def int8_product(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply with int8 weights, or with float16 ones where large columns would spoil the others."""
-    if has_outlier_columns(weight):
-        return float16_product(weight, bias)
-    return first_that_works((aten_int8, plain_int8), weight, bias)
-
-
-PRODUCTS: dict[str, Maker] = {
-    "float32": float32_product,
-    "float16": float16_product,
-    "bfloat16": bfloat16_product,
-    "int8": int8_product,
+FLOAT16 = (fbgemm_float16, plain_float16)  # float32 vectors, 2 bytes a weight, 11 bits of precision
+MAKERS: dict[str, tuple[Maker, ...]] = {  # what the weights are stored as -> ways to multiply, the best first
+    "float32": (float32_in_parts, plain),
+    "float16": FLOAT16,
+    "bfloat16": (onednn_bfloat16, plain_bfloat16),  # 8 bits of precision, for the vectors too
+    "int8": (fbgemm_int8, aten_int8, plain_int8, *FLOAT16),
 }
 
 
@@ -194,7 +207,42 @@ class FastLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the product with every vector of x: (..., K) -> (..., N)."""
-        return self.product(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
+        return self.product(x)
+
+
+def shortlisted(rough: Product, weight: torch.Tensor, most: int = 64) -> Product:
+    """Make products roughly, and the `most` largest of each row once more, exactly.
+
+    rough gives about x @ weight.T; weight (N, K) is float32.
+    """
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        y = rough(x)
+        best = y.topk(min(most, len(weight))).indices
+        return y.scatter_(-1, best, torch.einsum("...k,...bk->...b", x, weight[best]))
+
+    return product
+
+
+def vectors_met(model: GPT2) -> dict[nn.Module, torch.Tensor]:
+    """Return the vectors (M, K) that each matrix of a model is multiplied with as it reads random tokens.
+
+    Those of `wte`, which makes the logits, stand under `ln_f`.
+    """
+    met = {}
+
+    def remember(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        met[module] = (output if module is model.ln_f else inputs[0]).flatten(0, -2)
+
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    hooks = [layer.register_forward_hook(remember) for layer in (*layers, model.ln_f)]
+    size = (2, min(32, model.config.n_positions))
+    tokens = torch.randint(model.config.vocab_size, size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model(tokens)
+    for hook in hooks:
+        hook.remove()
+    return met
 
 
 class FastGPT2(nn.Module):
@@ -203,19 +251,19 @@ class FastGPT2(nn.Module):
     def __init__(self, model: GPT2, weights: str):
         """Prepare every matrix of model; embeddings and LayerNorms are shared with it."""
         super().__init__()
-        make = PRODUCTS[weights]
+        makers, met = MAKERS[weights], vectors_met(model)
         self.config, self.wte, self.wpe, self.ln_f = model.config, model.wte, model.wpe, model.ln_f
         self.h = empty_model(model.config).h
         for name, module in model.h.named_modules():
             parent, _, leaf = name.rpartition(".")
             if isinstance(module, nn.Linear):
-                module = FastLinear(make(module.weight.detach(), module.bias.detach()))
+                weight, bias = module.weight.detach(), module.bias.detach()
+                module = FastLinear(first_that_suits(makers, weight, bias, met[module]))
             if isinstance(module, (FastLinear, nn.LayerNorm)):
                 setattr(self.h.get_submodule(parent), leaf, module)
         wte = model.wte.weight.detach()
-        if weights == "int8":
-            make = float16_product  # an error in the last product goes straight into the logits
-        self.head = FastLinear(make(wte, wte.new_zeros(len(wte))))
+        product = first_that_suits(makers, wte, wte.new_zeros(len(wte)), met[model.ln_f])
+        self.head = FastLinear(shortlisted(product, wte) if weights == "int8" else product)
 
     @torch.no_grad()
     def forward(
@@ -238,12 +286,13 @@ def fast(model: GPT2, weights: str = "float32") -> nn.Module:
     Elsewhere the model is copied in this dtype and compiled. Later changes to `model` may or may not
     show. Raises ValueError for other weights, for ones that are not float32, and for int8 beside a CPU.
     """
-    if weights not in PRODUCTS:
-        raise ValueError(f"weights is {weights!r}; choose one of {', '.join(PRODUCTS)}")
+    if weights not in MAKERS:
+        raise ValueError(f"weights is {weights!r}; choose one of {', '.join(MAKERS)}")
     wte = model.wte.weight
     if wte.device.type == "cpu":
         if wte.dtype != torch.float32:
             raise ValueError(f"the model is {wte.dtype}, but fast starts from float32; load it as float32")
+        keep_freed_memory()  # the large tensors of a long prompt come and go
         return FastGPT2(model, weights).eval()
     if weights == "int8":
         raise ValueError(f"int8 is made for CPUs and the model is on {wte.device}; choose bfloat16")

@@ -145,9 +145,10 @@ def test_the_four_states(only_this_exercise, capsys):
     assert "○ 99.1 stretch – not written yet; going on with the library's" in capsys.readouterr().out
     assert check(answer("def stretch(x, factor):\n return x + factor")) is stretch
     out = capsys.readouterr().out
-    assert "✗ 99.1 stretch – it adds. It should multiply." in out and 'hint("99.1")' in out
+    assert "✗ 99.1 stretch – it adds. It should multiply." in out and 'hint("99.1", 2)' in out
     assert check(answer("def stretch(x, factor):\n return x.nothing")) is stretch
-    assert "✗ 99.1 stretch – it raises AttributeError" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "✗ 99.1 stretch – it raises AttributeError" in out and 'hint("99.1")' in out
 
 
 def test_checking_the_reference_is_not_praised(only_this_exercise, capsys):
@@ -167,6 +168,24 @@ def test_hints_unfold_one_at_a_time_and_end_at_the_answer(capsys, monkeypatch):
     for number, text in zip((1, 2, 3, 3), shown):
         assert f"hint {number} of 3" in text and find("3.2").hints[number - 1] in text
     assert ["solutions/03_masked_attention.ipynb" in text for text in shown] == [False, False, False, True]
+
+
+def test_a_hint_can_be_asked_for_by_its_number(capsys, monkeypatch):
+    monkeypatch.setattr(course.checking, "hints_given", course.checking.Counter())
+    for arguments, number in [(("3.2", 2), 2), (("3.2",), 3), (("3.2", 1), 1)]:
+        hint(*arguments)
+        assert f"hint {number} of 3" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="which is 4, but exercise 3.2 has hints 1 to 3"):
+        hint("3.2", 4)
+
+
+def test_a_check_draws_no_random_numbers_of_the_learners():
+    torch.manual_seed(0)
+    want = torch.rand(3)
+    for wrong in (find("Block").reference, find("Block").mistakes[0].wrong):
+        torch.manual_seed(0)
+        examine("Block", wrong)
+        assert torch.equal(torch.rand(3), want)
 
 
 def test_an_unknown_exercise_is_an_error():

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import math
 import shutil
 
 import pytest
@@ -14,7 +15,7 @@ from gpt2lib import GPT2, GPT2Config, KVCache, complete, from_pretrained, genera
 module = importlib.import_module("gpt2lib.fast")
 fast, quantize_rows, quantized_linear = module.fast, module.quantize_rows, module.quantized_linear
 LIMIT = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 3e-2, "int8": 3e-2}  # relative error of the logits
-PRIVATE = ("onednn", "onednn_bfloat16", "fbgemm_float16", "aten_int8")
+PRIVATE = ("onednn", "onednn_bfloat16", "fbgemm_float16", "fbgemm_int8", "aten_int8")
 
 
 def within_bounds(model, weights, tokens):
@@ -35,14 +36,35 @@ def model():
     return model.eval()
 
 
-@pytest.fixture(params=["this processor", "no private operators"])
-def processor(request, monkeypatch):
+def without(monkeypatch, *names):
+    """Let this torch have none of these ways to multiply."""
+
     def missing(weight, bias):
         raise RuntimeError("not on this processor")
 
+    gone = [getattr(module, name) for name in names]
+    for weights, makers in module.MAKERS.items():
+        left = tuple(missing if make in gone else make for make in makers)
+        monkeypatch.setitem(module.MAKERS, weights, left)
+    for name in names:
+        monkeypatch.setattr(module, name, missing)
+
+
+def int8_product(weight, bias, x=None):
+    """Return the product that int8 takes for a weight, tried on x."""
+    if x is None:
+        x = torch.randn(16, weight.shape[1], generator=torch.Generator().manual_seed(9))
+    return module.first_that_suits(module.MAKERS["int8"], weight, bias, x)
+
+
+def way(product):
+    return product.__qualname__.split(".")[0]
+
+
+@pytest.fixture(params=["this processor", "no private operators"])
+def processor(request, monkeypatch):
     if request.param == "no private operators":
-        for name in PRIVATE:
-            monkeypatch.setattr(module, name, missing)
+        without(monkeypatch, *PRIVATE)
 
 
 @pytest.mark.parametrize("weights", LIMIT)
@@ -87,12 +109,9 @@ def test_a_model_that_came_from_a_file_is_read_transposed(model, tmp_path, gpt2_
 
 def test_the_layout_of_a_weight_does_not_cost_the_quick_operator(monkeypatch):
     weight, bias = torch.randn(64, 96).t(), torch.zeros(96)
-    try:
-        module.aten_int8(weight.contiguous(), bias)(torch.ones(1, 64))
-    except (AttributeError, NotImplementedError, RuntimeError):
-        pytest.skip("this torch has no such operator")
-    monkeypatch.setattr(module, "plain_int8", None)  # the last resort would fail
-    assert torch.isfinite(module.int8_product(weight, bias)(torch.ones(1, 64))).all()
+    assert way(int8_product(weight, bias)) == way(int8_product(weight.contiguous(), bias))
+    without(monkeypatch, "fbgemm_int8")
+    assert way(int8_product(weight, bias)) == way(int8_product(weight.contiguous(), bias))
 
 
 TALE = (
@@ -121,10 +140,42 @@ def test_quality_with_outlier_channels(weights):
     assert within_bounds(model, weights, tokens)
 
 
-def test_int8_without_a_look_at_outliers_would_fail(monkeypatch):
-    monkeypatch.setattr(module, "has_outlier_columns", lambda weight: False)
+def test_int8_that_is_not_tried_would_fail(monkeypatch):
+    monkeypatch.setattr(module, "NEAR", math.inf)
     model, tokens = outliers()
     assert not within_bounds(model, "int8", tokens)
+
+
+def test_vectors_with_outliers_go_in_as_bfloat16_and_weights_with_outliers_stay_float16():
+    generator = torch.Generator().manual_seed(7)
+    weight, x = torch.randn(96, 768, generator=generator), torch.randn(16, 768, generator=generator)
+    bias, large = torch.zeros(96), torch.ones(768)
+    large[5] = 60
+    assert way(int8_product(weight, bias, x)) in ("fbgemm_int8", "aten_int8", "plain_int8")
+    assert way(int8_product(weight, bias, x * large)) in ("aten_int8", "plain_int8")
+    assert "float16" in way(int8_product(weight * large, bias, x))
+
+
+def test_a_product_is_tried_on_one_row_and_on_several():
+    def wrong_for_one_row(weight, bias):
+        return lambda x: x @ weight.T + bias if len(x) > 1 else x.new_zeros(1, len(bias))
+
+    def wrong_for_several(weight, bias):
+        return lambda x: x @ weight.T + bias if len(x) == 1 else x.new_zeros(len(x), len(bias))
+
+    weight, bias, x = torch.randn(6, 5), torch.randn(6), torch.randn(4, 5)
+    for wrong in (wrong_for_one_row, wrong_for_several):
+        assert way(module.first_that_suits((wrong, module.plain), weight, bias, x)) == "plain"
+
+
+def test_the_shortlisted_are_exact_and_the_others_as_they_were():
+    x, weight = torch.randn(3, 8), torch.randn(50, 8)
+    rough = x @ weight.T + 0.01 * torch.randn(3, 50)
+    got = module.shortlisted(lambda x: rough.clone(), weight, 10)(x)
+    listed = torch.zeros(3, 50, dtype=torch.bool).scatter_(1, rough.topk(10).indices, True)
+    assert torch.allclose(got[listed], (x @ weight.T)[listed], atol=1e-5)
+    assert torch.equal(got[~listed], rough[~listed])
+    assert module.shortlisted(lambda x: x @ weight.T, weight)(x).shape == (3, 50)  # fewer tokens than places
 
 
 def test_quantized_rows_are_off_by_half_a_scale_at_most():
@@ -143,15 +194,23 @@ def test_int8_products_are_off_by_the_rounding_alone(rows, processor):
     numbers, scale = quantize_rows(weight)
     want = x.double() @ (numbers * scale.double()[:, None]).T + bias
     assert torch.allclose(quantized_linear(x, numbers, scale, bias), want.float(), atol=1e-4)
-    got = module.int8_product(weight, bias)(x)
-    assert got.dtype == torch.float32 and error(got, want) < 0.004  # bfloat16 has 8 bits
+    for make in ("fbgemm_int8", "aten_int8", "plain_int8"):
+        try:
+            product = getattr(module, make)(weight, bias)
+        except (AttributeError, NotImplementedError, RuntimeError):
+            continue  # not in this torch
+        got = product(x)
+        assert got.dtype == torch.float32 and error(got, want) < 0.015, make  # a vector's numbers have 8 bits
+    got = int8_product(weight, bias)(torch.full((rows, 64), 0.3))  # nothing to stretch
+    assert torch.allclose(got, 0.3 * (numbers * scale[:, None]).sum(1) + bias, atol=0.2)
 
 
 def test_int8_without_bfloat16_in_the_processor(monkeypatch):
+    without(monkeypatch, "fbgemm_int8")
     monkeypatch.setattr(module, "multiplies_bfloat16", lambda: False)
     x, weight, bias = torch.randn(40, 64), torch.randn(96, 64), torch.randn(96)
     numbers, scale = quantize_rows(weight)
-    assert torch.equal(module.int8_product(weight, bias)(x), quantized_linear(x, numbers, scale, bias))
+    assert torch.equal(int8_product(weight, bias)(x), quantized_linear(x, numbers, scale, bias))
 
 
 def test_unknown_weights_and_other_dtypes_are_refused(model):
