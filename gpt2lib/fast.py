@@ -59,7 +59,7 @@ def first_that_suits(
         try:
             product = make(weight, bias)
             close = torch.cat([product(x[:1]), product(x[1:])]) - bias
-        except (AttributeError, NotImplementedError, RuntimeError):
+        except (AttributeError, NotImplementedError, RuntimeError, TypeError):
             continue
         if (close - exact).norm() <= NEAR * exact.norm():
             return product
