@@ -70,8 +70,12 @@ MEANINGS = {
         "an axis (keepdim=True, or [:, None]) or have one too many (squeeze)?"
     ),
     "tuple index out of range": (
-        "An axis is missing. tokens[i] is one text of shape (T,); tokens[i : i + 1] is a batch of one, (1, T)."
+        "Something is shorter than this place. If it is a shape, an axis is missing: tokens[i] is one text of shape "
+        "(T,), tokens[i : i + 1] a batch of one, (1, T)."
     ),
+    r"takes from 1 to 0 positional|sort\(\) received an invalid": "With stable=True, sort and argsort want dim by its name: dim=-1.",
+    "unhashable type: 'list'": "A list can't be a key. Make a tuple of it: tuple(...).",
+    "self must be a matrix": "One of the two is a vector. A @ B takes any axes; mm takes two matrices.",
     "loading state_dict": "The weights and the model differ in names or shapes. Was it built with the same config?",
     "is invalid for input of size": "The new sizes have to multiply to as many numbers as there are.",
     "view size is not compatible": "The axes were moved, so view cannot join them. Use reshape or flatten.",
@@ -130,6 +134,8 @@ def is_stub(error: BaseException, answer: Callable) -> bool:
 
 def same(got: Any, want: Any, tolerance: float) -> bool:
     """Tell whether two results are equal: numbers within the tolerance, all else exactly."""
+    if isinstance(got, np.generic):
+        got = got.item()
     if isinstance(want, Raised) or isinstance(got, Raised):
         return isinstance(want, Raised) and isinstance(got, Raised) and type(got.error) is type(want.error)
     if isinstance(want, Mapping):
@@ -153,7 +159,7 @@ def same(got: Any, want: Any, tolerance: float) -> bool:
             and all(same(g, w, tolerance) for g, w in zip(got, want))
         )
     if isinstance(want, Number) and not isinstance(want, bool):
-        if isinstance(got, (torch.Tensor, np.ndarray, np.generic)) and torch.as_tensor(got).numel() == 1:
+        if isinstance(got, (torch.Tensor, np.ndarray)) and torch.as_tensor(got).numel() == 1:
             got = got.item()
         return (
             isinstance(got, Number)
@@ -259,19 +265,22 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
             if callable(says):
                 says = says(got.results[first], want.results[first])
             return Verdict(False, mistake.id, f"{says}\n{evidence}", mistake.hint)
-    diagnosis, says = symptom(got, first, want.results[first], answer)
+    diagnosis, says = symptom(exercise, got, first, want.results[first], answer)
     return Verdict(False, diagnosis, f"{says}\n{evidence}" if diagnosis != "raises" else says)
 
 
 def passes_gradients(exercise: Exercise, answer: Callable) -> bool:
-    """Tell whether autograd finds the way from the result of the first case back to its arguments."""
-    arguments = tuple(
-        part.requires_grad_() if isinstance(part, torch.Tensor) and part.is_floating_point() else part
-        for part in exercise.cases()[0]
-    )
+    """Tell whether autograd finds the way from the result of the first case back to each of its arguments."""
+    arguments = exercise.cases()[0]
+    floats = [part for part in arguments if isinstance(part, torch.Tensor) and part.is_floating_point()]
     with torch.enable_grad():
+        for part in floats:
+            part.requires_grad_()
         result = attempt(replace(exercise, cases=lambda: [arguments]), answer).results[0]
-    return isinstance(result, torch.Tensor) and result.requires_grad
+        if not (isinstance(result, torch.Tensor) and result.requires_grad):
+            return False
+        gradients = torch.autograd.grad(result.sum(), floats, allow_unused=True) if floats else ()
+    return all(gradient is not None for gradient in gradients)
 
 
 def alike(got: Attempt, exercise: Exercise, wrong: Callable) -> bool:
@@ -292,7 +301,9 @@ def alike(got: Attempt, exercise: Exercise, wrong: Callable) -> bool:
     return True
 
 
-def symptom(got: Attempt, case: int, want: Any, answer: Callable) -> tuple[str | None, str]:
+def symptom(
+    exercise: Exercise, got: Attempt, case: int, want: Any, answer: Callable
+) -> tuple[str | None, str]:
     """Return what is wrong with a result at first sight, where no known mistake explains it."""
     result = got.results[case]
     if isinstance(result, Raised):
@@ -301,6 +312,8 @@ def symptom(got: Attempt, case: int, want: Any, answer: Callable) -> tuple[str |
         return "raises", f"it raises {result.where(answer)}"
     if isinstance(want, Raised):
         return "accepts", f"it should raise {type(want.error).__name__} here, and it returned a result."
+    if isinstance(want, Mapping):  # the exercise looks at several results: take the first that is wrong
+        _, result, want = first_part(result, want, exercise.tolerance)
     if result is None:
         if got.printed:
             return "printed", "it prints its result and returns None. Return the result instead."

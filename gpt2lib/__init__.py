@@ -42,6 +42,7 @@ _MODULE_OF = {
     "generate": "generation",
     "greedy": "sampling",
     "initial_std": "model",
+    "is_near": "fast",
     "keep_freed_memory": "training",
     "keep_top_k": "sampling",
     "keep_top_p": "sampling",

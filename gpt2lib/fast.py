@@ -34,7 +34,7 @@ def quantized_linear(
 ) -> torch.Tensor:
     """Return x @ W.T + bias for the W whose row n is numbers[n] * scale[n], without making W.
 
-    x (M, K) in any float dtype, numbers int8 (N, K), scale and bias float32 (N,) -> float32 (M, N).
+    x (M, K) float32 or shorter, numbers int8 (N, K), scale and bias float32 (N,) -> float32 (M, N).
     The numbers are exact in the dtype of x, in which the product is made.
     """
     return torch.addcmul(bias, F.linear(x, numbers.to(x.dtype)), scale)
@@ -43,7 +43,19 @@ def quantized_linear(
 Product = Callable[[torch.Tensor], torch.Tensor]  # x (..., K) -> x @ weight.T + bias (..., N)
 Maker = Callable[[torch.Tensor, torch.Tensor], Product]  # weight (N, K), bias (N,) -> a product
 
-NEAR = 0.0125  # how far the results of a product may be off, relative to their size
+NEAR = 0.0125  # how far the results for a vector may be off, as a mean, relative to their size
+
+
+def is_near(product: Product, weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor) -> bool:
+    """Tell whether a product gives about x @ weight.T + bias, for single vectors and for several at once.
+
+    x (M, K) with M >= 2: the first half goes in one by one, the other together.
+    """
+    half = len(x) // 2
+    close = torch.cat([*map(product, x[:half].split(1)), product(x[half:])]) - bias
+    exact = F.linear(x, weight)
+    errors = (close - exact).norm(dim=1) / exact.norm(dim=1).clamp(min=1e-30)
+    return bool(errors[:half].mean() <= NEAR and errors[half:].mean() <= NEAR)
 
 
 def first_that_suits(
@@ -51,18 +63,16 @@ def first_that_suits(
 ) -> Product:
     """Return the product of the first maker that this torch and this processor have and that is near enough.
 
-    It is tried on x (M, K), two or more vectors of the kind that the weight will meet: one alone and the
-    others together. The last maker must use public operators only.
+    x (M, K) are two or more vectors of the kind that the weight will meet. The last maker is not tried; it
+    must use public operators only.
     """
-    exact = F.linear(x, weight)
     for make in makers[:-1]:
         try:
             product = make(weight, bias)
-            close = torch.cat([product(x[:1]), product(x[1:])]) - bias
+            if is_near(product, weight, bias, x):
+                return product
         except (AttributeError, NotImplementedError, RuntimeError, TypeError):
             continue
-        if (close - exact).norm() <= NEAR * exact.norm():
-            return product
     return makers[-1](weight, bias)
 
 
@@ -107,7 +117,7 @@ def onednn_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
 
 def fbgemm_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply float32 rows with float16 weights, as FBGEMM does. Private operators of torch."""
-    packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+    packed = torch.ops.quantized.linear_prepack_fp16(weight.clone(), bias)  # it may write into its argument
     multiply = torch.ops.quantized.linear_dynamic_fp16.default
     return lambda x: multiply(x, packed)
 
@@ -123,8 +133,8 @@ def multiplies_bfloat16() -> bool:
 def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply vectors in one byte with int8 weights, as FBGEMM does. Private operators of torch.
 
-    FBGEMM lets the smallest and the largest number of all that it is given be 0 and 255. One row suits
-    that as it is; of several each is stretched to 0..1 by itself.
+    FBGEMM lets the smallest of all the numbers that it is given be 0 and the largest 255 (and keeps 0
+    between them). For one vector that is as it should be; of several each is stretched to 0..1 first.
     """
     numbers, scale = quantize_rows(weight)
     with warnings.catch_warnings():  # torch wants to give these tensors up; the next way is tried then
@@ -176,9 +186,10 @@ def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """
     weight = weight.contiguous()
     N, K = weight.shape
-    parts = next(n for n in (*range(2 * torch.get_num_threads(), 65), 1) if N % n == 0)
+    least = 2 * torch.get_num_threads()
+    parts = min((n for n in range(1, 257) if N % n == 0), key=lambda n: (n < least, abs(n - least)))
     blocks, offsets = weight.view(parts, N // parts, K), bias.view(parts, -1, 1)
-    many = first_that_suits((onednn, plain), weight, bias, weight.new_zeros(2, K))
+    many = first_that_suits((onednn, plain), weight, bias, weight.new_ones(2, K))
 
     def product(x: torch.Tensor) -> torch.Tensor:
         if x.numel() > K:
@@ -189,7 +200,7 @@ def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     return product
 
 
-FLOAT16 = (fbgemm_float16, plain_float16)  # float32 vectors, 2 bytes a weight, 11 bits of precision
+FLOAT16 = (fbgemm_float16, plain_float16, plain)  # 11 bits of precision; a weight may be too large for it
 MAKERS: dict[str, tuple[Maker, ...]] = {  # what the weights are stored as -> ways to multiply, the best first
     "float32": (float32_in_parts, plain),
     "float16": FLOAT16,
@@ -225,7 +236,7 @@ def shortlisted(rough: Product, weight: torch.Tensor, most: int = 64) -> Product
 
 
 def vectors_met(model: GPT2) -> dict[nn.Module, torch.Tensor]:
-    """Return the vectors (M, K) that each matrix of a model is multiplied with as it reads random tokens.
+    """Return the vectors (M, K) that each matrix of a model is multiplied with as it reads 64 random tokens.
 
     Those of `wte`, which makes the logits, stand under `ln_f`.
     """
@@ -238,10 +249,12 @@ def vectors_met(model: GPT2) -> dict[nn.Module, torch.Tensor]:
     hooks = [layer.register_forward_hook(remember) for layer in (*layers, model.ln_f)]
     size = (2, min(32, model.config.n_positions))
     tokens = torch.randint(model.config.vocab_size, size, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        model(tokens)
-    for hook in hooks:
-        hook.remove()
+    try:
+        with torch.no_grad():
+            model(tokens)
+    finally:
+        for hook in hooks:
+            hook.remove()
     return met
 
 
@@ -282,9 +295,10 @@ def fast(model: GPT2, weights: str = "float32") -> nn.Module:
     """Return a model that is called like `model`, writes the same and is quicker; for inference only.
 
     weights is what the matrices are stored as: float32 (exact to rounding), float16 (nearly), bfloat16
-    or int8. On a CPU the products are chosen for it; a matrix that int8 would spoil stays in float16.
-    Elsewhere the model is copied in this dtype and compiled. Later changes to `model` may or may not
-    show. Raises ValueError for other weights, for ones that are not float32, and for int8 beside a CPU.
+    or int8. On a CPU the products are chosen for it and for torch's present number of threads; a matrix
+    that int8 would spoil becomes float16. Elsewhere the model is copied in this dtype and compiled.
+    Later changes to `model` may or may not show; save and move that one. Raises ValueError for other
+    weights, for a model that is not float32, and for int8 beside a CPU.
     """
     if weights not in MAKERS:
         raise ValueError(f"weights is {weights!r}; choose one of {', '.join(MAKERS)}")

@@ -1,5 +1,8 @@
 """The checks: right answers pass, wrong ones are named, and nothing that a learner writes stops the notebook."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
@@ -214,6 +217,29 @@ def test_a_right_answer_without_a_way_for_gradients_is_accepted_with_a_remark(ca
     assert "no gradient" not in examine("gelu", find("gelu").reference).message
 
 
+def test_every_argument_must_get_its_gradient():
+    def detached(q, k, v, mask=None):
+        return find("attend").reference(q, k.detach(), v, mask)
+
+    assert "no gradient passes" in examine("attend", detached).message
+    for exercise in exercises().values():
+        if exercise.differentiable:
+            assert "no gradient" not in examine(exercise, exercise.reference).message, exercise.number
+
+
+def test_a_symptom_is_looked_for_in_each_of_several_results():
+    several = replace(DOUBLED, run=lambda answer, *arguments: {"first": 1, "second": answer(*arguments)})
+    for code, diagnosis in [("None", "nothing"), ("x[0]", "shape"), ("x / 0 * 0", "nan"), ("[x]", "type")]:
+        verdict = examine(several, answer(f"def stretch(x, factor):\n return {code}"))
+        assert verdict.diagnosis == diagnosis and "second" in verdict.message
+
+
+def test_numpys_scalars_are_taken_for_pythons():
+    words = lambda probabilities: np.array(list(probabilities))[np.argmax([*probabilities.values()])]  # noqa: E731
+    assert examine("most_likely", words).passed
+    assert not examine("most_likely", lambda probabilities: np.str_("cow")).passed
+
+
 @pytest.mark.parametrize(
     "wrong, says",
     [
@@ -221,6 +247,9 @@ def test_a_right_answer_without_a_way_for_gradients_is_accepted_with_a_remark(ca
         ("return x + None", "is None"),
         ("return torch.ones(2, 3) @ torch.ones(2, 3)", "Print both shapes"),
         ("return x + torch.ones(7)", "keepdim=True"),
+        ("return x.sort(-1, stable=True)", "dim by its name"),
+        ("return x.sort(-1, descending=True, stable=True)", "dim by its name"),
+        ("return {[1]: x}", "Make a tuple"),
     ],
 )
 def test_common_errors_of_torch_are_explained(wrong, says):

@@ -156,16 +156,48 @@ def test_vectors_with_outliers_go_in_as_bfloat16_and_weights_with_outliers_stay_
     assert "float16" in way(int8_product(weight * large, bias, x))
 
 
-def test_a_product_is_tried_on_one_row_and_on_several():
-    def wrong_for_one_row(weight, bias):
-        return lambda x: x @ weight.T + bias if len(x) > 1 else x.new_zeros(1, len(bias))
+def test_a_product_is_tried_on_single_vectors_and_on_several():
+    def wrong_for_one(weight, bias):
+        return lambda x: x @ weight.T + bias if len(x) > 1 else 1.1 * (x @ weight.T) + bias
 
     def wrong_for_several(weight, bias):
-        return lambda x: x @ weight.T + bias if len(x) == 1 else x.new_zeros(len(x), len(bias))
+        return lambda x: x @ weight.T + bias if len(x) == 1 else 1.1 * (x @ weight.T) + bias
 
-    weight, bias, x = torch.randn(6, 5), torch.randn(6), torch.randn(4, 5)
-    for wrong in (wrong_for_one_row, wrong_for_several):
+    def wrong_for_small_ones(weight, bias):
+        return lambda x: (x + 0.1) @ weight.T + bias
+
+    weight, bias, x = torch.randn(6, 5), torch.randn(6), torch.randn(10, 5)
+    x[::2] *= 1000
+    for wrong in (wrong_for_one, wrong_for_several, wrong_for_small_ones):
         assert way(module.first_that_suits((wrong, module.plain), weight, bias, x)) == "plain"
+
+
+def test_weights_too_large_for_float16_stay_float32_and_the_model_stays_as_it_is(model):
+    weight = model.h[1].mlp.c_fc.weight
+    with torch.no_grad():
+        weight[3, 5] = 1e5
+        tokens, before = torch.tensor([[1, 2, 3]]), weight.clone()
+        assert error(fast(model, "float16")(tokens), model(tokens)) < LIMIT["float16"]
+    assert torch.equal(weight, before)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16, 64])
+@pytest.mark.parametrize("N", [48, 1733 * 29, 311])
+def test_one_row_is_multiplied_in_parts_for_any_number_of_threads(monkeypatch, threads, N):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    weight, bias, x = torch.randn(N, 8), torch.randn(N), torch.randn(1, 8)
+    seen = []
+    multiply = torch.baddbmm
+    monkeypatch.setattr(torch, "baddbmm", lambda b, w, x: seen.append(len(w)) or multiply(b, w, x))
+    assert torch.allclose(module.float32_in_parts(weight, bias)(x), x @ weight.T + bias, atol=1e-5)
+    assert seen == [{48: {1: 2, 2: 4, 16: 48, 64: 48}[threads], 1733 * 29: 29, 311: 1}[N]]
+
+
+def test_no_hook_stays_on_a_model_that_fails(model):
+    model.h[2].mlp = None
+    with pytest.raises(TypeError):
+        fast(model)
+    assert not any(part._forward_hooks for part in model.modules())
 
 
 def test_the_shortlisted_are_exact_and_the_others_as_they_were():

@@ -9,7 +9,7 @@ def likely_cases():
     """The text's example; the likeliest in the middle and at the end; one word; words that mislead by name or length."""
     return [
         ({"cat": 0.5, "dog": 0.3, "rug": 0.2},),
-        ({"a": 0.1, "mat": 0.7, "zebra": 0.2},),
+        ({"rug": 0.2, "mat": 0.6, "zebra": 0.15, "a": 0.05},),
         ({"longest": 0.25, "b": 0.3, "z": 0.45},),
         ({"only": 1.0},),
     ]
@@ -82,6 +82,72 @@ def followers_totals(words):
     return dict(Counter(words[:-1]))
 
 
+def followers_first_pair(words):
+    for a, b in zip(words, words[1:]):
+        return {a: {b: 1}}
+
+
+def followers_shared(words):
+    counts = Counter(words[1:])
+    return {word: counts for word in words[:-1]}
+
+
+def followers_without_first(words):
+    found = {}
+    for a, b in zip(words, words[1:]):
+        if a not in found:
+            found[a] = Counter()
+        else:
+            found[a][b] += 1
+    return found
+
+
+def followers_without_new(words):
+    found = {}
+    for a, b in zip(words, words[1:]):
+        if a not in found:
+            found[a] = {b: 1}
+        elif b in found[a]:
+            found[a][b] += 1
+    return found
+
+
+def followers_moved(by):
+    """Return an answer in which each count is too high or too low by so much."""
+    return lambda words: {
+        a: {b: n + by for b, n in counts.items()} for a, counts in followers_comprehension(words).items()
+    }
+
+
+def followers_shares(words):
+    return {
+        a: {b: n / counts.total() for b, n in counts.items()}
+        for a, counts in followers_comprehension(words).items()
+    }
+
+
+def followers_past_the_end(words):
+    found = {}
+    for i in range(len(words)):
+        found.setdefault(words[i], Counter())[words[i + 1]] += 1
+    return found
+
+
+def followers_without_dict(words):
+    found = {}
+    for a, b in zip(words, words[1:]):
+        found[a][b] += 1
+    return found
+
+
+def followers_without_zero(words):
+    found = {}
+    for a, b in zip(words, words[1:]):
+        found.setdefault(a, {})
+        found[a][b] += 1
+    return found
+
+
 def followers_defaultdict(words):
     found = defaultdict(Counter)
     for i in range(len(words) - 1):
@@ -105,9 +171,14 @@ def longer(words):
     return f"{words[0]}{len(words)}{words[-1][:1]}"
 
 
+def again(words):
+    """Stand in for a model that goes in circles: its next word is the first one."""
+    return words[0]
+
+
 def text_cases():
-    """One word, three more; two words; nothing to do."""
-    return [(longer, ["a"], 3), (longer, ["x", "yy"], 4), (longer, ["q"], 0)]
+    """One word, three more; two words; nothing to do; a word that comes again."""
+    return [(longer, ["a"], 3), (longer, ["x", "yy"], 4), (longer, ["q"], 0), (again, ["b", "c"], 3)]
 
 
 def text_in_place(next_word, words, n):
@@ -124,6 +195,32 @@ def text_last_word(next_word, words, n):
     words = list(words)
     for _ in range(n):
         words.append(next_word(words[-1:]))
+    return words
+
+
+def text_last_word_itself(next_word, words, n):
+    words = list(words)
+    for _ in range(n):
+        words.append(next_word(words[-1]))
+    return words
+
+
+def text_return_inside(next_word, words, n):
+    for _ in range(n):
+        return [*words, next_word(words)]
+
+
+def text_of_new_words(next_word, words, n):
+    new = []
+    for _ in range(n):
+        new.append(next_word(new or words))
+    return words + new
+
+
+def text_of_append(next_word, words, n):
+    words = list(words)
+    for _ in range(n):
+        words = words.append(next_word(words))
     return words
 
 
@@ -183,7 +280,7 @@ def look_cases():
     return (
         cases
         + [("original", i, j, 2) for i in range(5) for j in range(5)]
-        + [("original", 0, 2, 3), ("original", 3, 2, 3)]
+        + [("original", 0, 2, 3), ("original", 3, 2, 3), ("original", 1, 3, 3)]
     )
 
 
@@ -244,7 +341,7 @@ EXERCISES = [
         hints=(
             "Look at all words; which one has the largest number?",
             "max(dict) looks at the keys. It has an argument `key` that says what to compare.",
-            "max(probabilities, key=...) with something that returns the probability of a word: probabilities.get.",
+            "max(probabilities, key=...): the key is a function that takes a word and returns its probability. A dict has such a method.",
         ),
         cases=likely_cases,
         mistakes=[
@@ -270,6 +367,12 @@ EXERCISES = [
                 "first",
                 lambda p: next(iter(p)),
                 "you return the first word. It is not always the likeliest.",
+                1,
+            ),
+            Mistake(
+                "last",
+                lambda p: list(p)[-1],
+                "you return the last word. If you keep the best word of a loop, keep its probability with it.",
                 1,
             ),
             Mistake(
@@ -356,6 +459,78 @@ EXERCISES = [
                 "the last pair is missing. With n words there are n - 1 pairs.",
                 1,
             ),
+            Mistake(
+                "last-follower",
+                lambda words: dict(zip(words, words[1:])),
+                "each word has a single follower in yours, and no count. Make a dict of counts for each word.",
+                2,
+            ),
+            Mistake(
+                "first-pair-only",
+                followers_first_pair,
+                "only the first pair is counted. Does your return stand inside the loop?",
+                2,
+            ),
+            Mistake(
+                "shared",
+                followers_shared,
+                "all words share one dict of counts. Each needs its own.",
+                2,
+            ),
+            Mistake(
+                "first-follower-lost",
+                followers_without_first,
+                "the first follower of each word is not counted: then its dict is made, and nothing more. Make the dict, then count in any case.",
+                2,
+            ),
+            Mistake(
+                "new-followers-lost",
+                followers_without_new,
+                "only the first follower of each word is counted. Another one has to be added with the count 1.",
+                2,
+            ),
+            Mistake(
+                "one-too-low",
+                followers_moved(-1),
+                "each count is too low by one. The first time counts as 1.",
+                2,
+            ),
+            Mistake(
+                "counted-twice",
+                followers_moved(1),
+                "each count is too high by one. If the first time sets 1, do not add 1 to it in the same round.",
+                2,
+            ),
+            Mistake(
+                "probabilities",
+                followers_shares,
+                "you return probabilities. Return the counts, before they are divided.",
+                2,
+            ),
+            Mistake(
+                "most-common-lists",
+                lambda words: {a: c.most_common() for a, c in followers_comprehension(words).items()},
+                "you return lists of pairs. Return the counts as a dict for each word: the Counter itself is one.",
+                3,
+            ),
+            Mistake(
+                "past-the-end",
+                followers_past_the_end,
+                "the last word has no follower, so words[i + 1] raises IndexError. Stop one earlier: n words have n - 1 pairs.",
+                1,
+            ),
+            Mistake(
+                "not-there-yet",
+                followers_without_dict,
+                "a dict raises KeyError for a key that is not there yet. Begin with an empty count: setdefault, or a Counter for each word.",
+                3,
+            ),
+            Mistake(
+                "not-there-yet",
+                followers_without_zero,
+                "a dict raises KeyError for a key that is not there yet. Begin with an empty count: setdefault, or a Counter for each word.",
+                3,
+            ),
         ],
         styles=[followers_defaultdict, followers_comprehension, followers_pairs],
     ),
@@ -368,7 +543,7 @@ EXERCISES = [
         hints=(
             "Start with a copy: list(words).",
             "n times: ask next_word for the next word of everything so far, and append it.",
-            "words = list(words); for _ in range(n): words.append(next_word(words)); return words.",
+            "Write for _ in range(n). In the loop, append what next_word returns for the whole list; return the list after the loop.",
         ),
         cases=text_cases,
         arguments=("next_word", "words", "n"),
@@ -414,6 +589,30 @@ EXERCISES = [
                 "you append the function itself. Call it with the words so far: next_word(words).",
                 2,
             ),
+            Mistake(
+                "last-word",
+                text_last_word_itself,
+                "you hand the last word alone to next_word. It takes the list of all words so far.",
+                2,
+            ),
+            Mistake(
+                "return-inside",
+                text_return_inside,
+                "you return after the first new word. Does your return stand inside the loop?",
+                3,
+            ),
+            Mistake(
+                "prompt-forgotten",
+                text_of_new_words,
+                "once there are new words, only those are handed to next_word. Hand over all words so far.",
+                2,
+            ),
+            Mistake(
+                "append-is-none",
+                text_of_append,
+                "words.append changes the list and returns None, so words = words.append(...) makes words None. Leave the assignment out.",
+                3,
+            ),
         ],
         styles=[text_by_recursion, text_by_sum, text_by_while],
     ),
@@ -437,7 +636,10 @@ EXERCISES = [
                 1,
             ),
             Mistake(
-                "no-self", make_look(gpt2=lambda i, j: j < i), "a word may look at itself too: j <= i.", 1
+                "no-self",
+                make_look(gpt2=lambda i, j: j < i),
+                "the words of your GPT-2 do not see themselves. A word may look at itself too: j <= i.",
+                1,
             ),
             Mistake(
                 "swapped",
@@ -481,25 +683,25 @@ EXERCISES = [
             Mistake(
                 "source-masked",
                 make_look(reads=lambda i, j, s: j <= i),
-                "in the original, the source words see the whole source, what comes later too.",
+                "your source words do not see what comes later in the source. In the original they see all of it.",
                 3,
             ),
             Mistake(
                 "source-sees-all",
                 make_look(reads=lambda i, j, s: True),
-                "in the original, source words do not see the translation: it is not written yet.",
+                "your source words see the translation. In the original they do not: it is not written yet.",
                 3,
             ),
             Mistake(
                 "no-cross",
                 make_look(writes=lambda i, j, s: s <= j <= i),
-                "in the original, the words of the translation see the source as well.",
+                "your translation does not see the source. In the original its words see the source as well.",
                 3,
             ),
             Mistake(
                 "writer-sees-all",
                 make_look(writes=lambda i, j, s: True),
-                "in the original, a word of the translation does not see later words of the translation.",
+                "your translation sees its own later words. In the original it does not: j <= i.",
                 3,
             ),
             Mistake(
@@ -507,6 +709,69 @@ EXERCISES = [
                 make_look(bert=lambda i, j: j != i),
                 "your BERT's words do not see themselves. A word may always look at itself.",
                 2,
+            ),
+            Mistake(
+                "future",
+                make_look(gpt2=lambda i, j: j > i),
+                "your GPT-2 looks at the future. It looks at itself and back: j <= i.",
+                1,
+            ),
+            Mistake(
+                "no-self",
+                make_look(gpt2=lambda i, j: j < i, writes=lambda i, j, s: j < i or j < s),
+                "your words do not see themselves. A word may look at itself too: j <= i.",
+                1,
+            ),
+            Mistake(
+                "swapped",
+                make_look(
+                    gpt2=lambda i, j: i <= j,
+                    reads=lambda i, j, s: True,
+                    writes=lambda i, j, s: s <= i <= j,
+                ),
+                "your words look forward. The word at i looks, the word at j is looked at: in the picture i "
+                "counts down the side, j along the bottom.",
+                1,
+            ),
+            Mistake(
+                "always-three",
+                lambda kind, i, j, source=0: make_look()(kind, i, j, 3),
+                "your source is always 3 words long, as in the picture. How long it is stands in `source`.",
+                3,
+            ),
+            Mistake(
+                "original-swapped",
+                make_look(reads=lambda i, j, s: True, writes=lambda i, j, s: s <= i <= j),
+                "in the original, i and j have changed places in yours. The word at i looks, the word at j is "
+                "looked at.",
+                3,
+            ),
+            Mistake(
+                "kinds-swapped",
+                make_look(gpt2=lambda i, j: True, bert=lambda i, j: j <= i),
+                "GPT-2 and BERT have changed places. BERT sees everything, GPT-2 never what comes later.",
+                2,
+            ),
+            Mistake(
+                "one-rule",
+                lambda kind, i, j, source=0: j <= i,
+                "you apply GPT-2's rule to all three. BERT's words see everything, and the source of the "
+                "original is read whole.",
+                2,
+            ),
+            Mistake(
+                "all-see-all",
+                lambda kind, i, j, source=0: True,
+                'everyone sees everything in yours. Look at kind, and know that `kind == "a" or "b"` is always '
+                "true.",
+                1,
+            ),
+            Mistake(
+                "source-only",
+                make_look(writes=lambda i, j, s: j < s),
+                "in the original, the words of the translation see only the source in yours. They see "
+                "themselves and the words of the translation before them, too.",
+                3,
             ),
         ],
         styles=[look_by_table, look_by_or, look_by_any],

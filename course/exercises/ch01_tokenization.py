@@ -1,5 +1,6 @@
 """The exercises of chapter 01: pairs, merges, chunks, printable bytes, encoding and decoding."""
 
+import itertools
 import re
 from collections import Counter
 
@@ -19,19 +20,19 @@ def sym(text):
 
 
 def pair_cases():
-    """The text's three words; a word with a repeated pair; longer symbols; none."""
+    """The text's three words; a word with a repeated pair; longer symbols; no pair."""
     return [
         ({(b"h", b"u", b"g"): 10, (b"p", b"u", b"g"): 5, (b"h", b"u", b"g", b"s"): 5},),
         ({(b"a", b"a", b"a"): 2, (b"b",): 7, (b"a", b"b", b"a", b"b"): 3},),
         ({(b"ab", b"c"): 4, (b"a", b"bc"): 1, (b"c", b"ab"): 2},),
-        ({},),
+        ({(b"a",): 3},),
     ]
 
 
 def run_pairs(answer, words):
-    """Return the counts without zeros, as a plain dict."""
+    """Return the counts without zeros, as a plain dict; what is no dict stays as it is."""
     counts = answer(words)
-    return {pair: n for pair, n in dict(counts).items() if n} if counts is not None else None
+    return {pair: n for pair, n in counts.items() if n} if isinstance(counts, dict) else counts
 
 
 def make_pairs(weight=True, neighbours=True, once=False, ordered=True, start=0, joined=False):
@@ -61,6 +62,46 @@ def count_symbols(words):
     return counts
 
 
+def pairs_of_first_word(words):
+    for symbols, n in words.items():
+        counts = Counter()
+        for pair in zip(symbols, symbols[1:]):
+            counts[pair] += n
+        return counts
+
+
+def pairs_of_last_word(words):
+    for symbols, n in words.items():
+        counts = Counter()
+        for pair in zip(symbols, symbols[1:]):
+            counts[pair] += n
+    return counts
+
+
+def pairs_past_the_end(words):
+    counts = Counter()
+    for symbols, n in words.items():
+        for i in range(len(symbols)):
+            counts[symbols[i], symbols[i + 1]] += n
+    return counts
+
+
+def pairs_turned(words):
+    counts = Counter()
+    for symbols, n in words.items():
+        for pair in zip(symbols[1:], symbols):
+            counts[pair] += n
+    return counts
+
+
+def pairs_around(words):
+    counts = Counter()
+    for symbols, n in words.items():
+        for i in range(len(symbols)):
+            counts[symbols[i - 1], symbols[i]] += n
+    return counts
+
+
 def pairs_by_index(words):
     counts = {}
     for symbols in words:
@@ -84,7 +125,7 @@ def pairs_by_repeat(words):
 
 
 def merge_cases():
-    """A run of three and of four; in the middle; longer symbols; nothing to do."""
+    """A run of three and of four; in the middle; longer symbols; half a pair; nothing to do."""
     return [
         (sym("aaa"), (b"a", b"a")),
         (sym("aaaa"), (b"a", b"a")),
@@ -92,6 +133,7 @@ def merge_cases():
         (sym("abab"), (b"a", b"b")),
         ([b"ab", b"c", b"ab", b"c", b"c"], (b"ab", b"c")),
         ([b"a", b"bc", b"ab", b"c"], (b"ab", b"c")),
+        (sym("acab"), (b"a", b"b")),
         (sym("ba"), (b"a", b"b")),
         (sym("b"), (b"a", b"b")),
         ([], (b"a", b"b")),
@@ -173,6 +215,75 @@ def merge_either_order(symbols, pair):
     return out
 
 
+def merge_last_twice(symbols, pair):
+    return merge_loses_last(symbols, pair) + [symbols[-1]]
+
+
+def merge_past_the_end(symbols, pair):
+    out, i = [], 0
+    while i < len(symbols):
+        if (symbols[i], symbols[i + 1]) == pair:
+            out.append(symbols[i] + symbols[i + 1])
+            i += 2
+        else:
+            out.append(symbols[i])
+            i += 1
+    return out
+
+
+def merge_past_the_end_by_for(symbols, pair):
+    return [a + b for a, b in ((symbols[i], symbols[i + 1]) for i in range(len(symbols)))]
+
+
+def merge_shrinking(symbols, pair):
+    symbols = list(symbols)
+    for i in range(len(symbols) - 1):
+        if (symbols[i], symbols[i + 1]) == pair:
+            symbols[i : i + 2] = [symbols[i] + symbols[i + 1]]
+    return symbols
+
+
+def merge_from_the_right(symbols, pair):
+    symbols, out, i = list(symbols), [], len(symbols) - 1
+    while i >= 0:
+        if i and (symbols[i - 1], symbols[i]) == pair:
+            out.insert(0, symbols[i - 1] + symbols[i])
+            i -= 2
+        else:
+            out.insert(0, symbols[i])
+            i -= 1
+    return out
+
+
+def merge_first_symbol_only(symbols, pair):
+    symbols, out, i = list(symbols), [], 0
+    while i < len(symbols):
+        if symbols[i] == pair[0] and i + 1 < len(symbols):
+            out.append(symbols[i] + symbols[i + 1])
+            i += 2
+        else:
+            out.append(symbols[i])
+            i += 1
+    return out
+
+
+def merge_by_twos(symbols, pair):
+    symbols, out = list(symbols), []
+    for i in range(0, len(symbols), 2):
+        joined = tuple(symbols[i : i + 2]) == pair
+        out.append(symbols[i] + symbols[i + 1] if joined else symbols[i])
+    return out
+
+
+def merge_in_a_copy(symbols, pair):
+    symbols, i = list(symbols), 0
+    while i < len(symbols) - 1:
+        if (symbols[i], symbols[i + 1]) == pair:
+            symbols[i : i + 2] = [symbols[i] + symbols[i + 1]]
+        i += 1
+    return symbols
+
+
 def merge_by_while(symbols, pair):
     symbols, out, i = list(symbols), [], 0
     while i < len(symbols):
@@ -228,35 +339,38 @@ def run_train(answer, word_counts, n_merges):
     return merges
 
 
-def make_train(weight=True, tie="largest", stop=True, update=True, result="pairs", pick="most"):
+def make_train(
+    weight=True, tie="largest", stop=True, update=True, result="pairs", pick="most", once=False, cut=None
+):
     """Return the plain loop with the asked-for slips in it."""
 
     def train_merges(word_counts, n_merges):
-        words = [(sym_of(word), n) for word, n in word_counts.items()]
+        words = [((cut or sym_of)(word), n) for word, n in word_counts.items()]
         merges = []
         for _ in range(n_merges):
             counts = Counter()
             for symbols, n in words:
-                for pair in zip(symbols, symbols[1:]):
+                pairs = list(zip(symbols, symbols[1:]))
+                for pair in set(pairs) if once else pairs:
                     counts[pair] += n if weight else 1
-            if not counts:
+            if not counts and stop != "never":
                 break
             if tie == "largest":
                 best = max(counts, key=lambda pair: (counts[pair], pair))
             elif tie == "smallest":
                 best = min(counts, key=lambda pair: (-counts[pair], pair))
+            elif tie == "joined":
+                best = max(counts, key=lambda pair: (counts[pair], pair[0] + pair[1]))
             else:
                 best = max(counts, key=counts.get)
             if pick == "least":
                 best = min(counts, key=lambda pair: (counts[pair], pair))
             if stop == "rare" and counts[best] < 2:
                 break
-            if not update and best in merges:
-                break
-            merges.append(best)
+            merges.append((best, counts[best]) if result == "counts" else best)
             if update:
                 words = [(merge_by_while(symbols, best), n) for symbols, n in words]
-        return merges if result == "pairs" else [a + b for a, b in merges]
+        return [a + b for a, b in merges] if result == "joined" else merges
 
     return train_merges
 
@@ -275,6 +389,22 @@ def train_without_update(word_counts, n_merges):
 
 def train_one_more(word_counts, n_merges):
     return make_train()(word_counts, n_merges + 1)
+
+
+def train_one_less(word_counts, n_merges):
+    return make_train()(word_counts, n_merges - 1)
+
+
+def train_first_only(word_counts, n_merges):
+    return make_train()(word_counts, 1) if n_merges else None
+
+
+def characters_of(word):
+    return list(word.decode())
+
+
+def encoded_characters_of(word):
+    return [character.encode() for character in word.decode()]
 
 
 def train_by_dict(word_counts, n_merges):
@@ -314,6 +444,7 @@ def split_cases():
     texts = [
         "a   b", "It's 2 dogs, don't!", "DON'T we'll they're I'm he'd", "x1 y22z 3.14", "a  b\n don't x1", " naïve café 中文 🙂🙂",
         "tab\there\n\n  end  ", "", "\n", "hello...  world?!", "it''s 'tis", "½ ² ٣ five", "2½ x²!", "it’s", "  two", "snake_case (x)",
+        "we've 1234567", "हिन्दी", "the cat the cat",
     ]  # fmt: skip
     return [(text,) for text in texts]
 
@@ -340,6 +471,20 @@ ASCII_ONLY = (
 ONE_DIGIT = PATTERN.replace(r" ?\p{N}+", r" ?\p{N}")
 NO_END = PATTERN.removesuffix(r"|\s+(?!\S)|\s+")
 TOGETHER = PATTERN.replace(r" ?\p{L}+| ?\p{N}+", r" ?[\p{L}\p{N}]+")
+
+
+GPT4 = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*"
+    r"|\s*[\r\n]|\s+(?!\S)|\s+"
+)
+SPACE_AFTER = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+ ?|\p{N}+ ?|[^\s\p{L}\p{N}]+ ?|\s+(?!\S)|\s+"
+CLAUSES = {"letters": r"\p{L}+", "numbers": r"\p{N}+", "punctuation": r"[^\s\p{L}\p{N}]+"}
+OTHERS = r"[^\s\p{L}\p{N}]"  # the class in the clause for punctuation
+
+
+def without_ending(ending):
+    """Return the pattern without one of the endings."""
+    return PATTERN.replace(f"{ending}|", "", 1)
 
 
 def split_by_finditer(text):
@@ -371,9 +516,9 @@ def split_by_clauses(text):
 
 
 def run_letters(answer):
-    """Return the table as a list, so that its order counts."""
+    """Return the table and the order of its keys, for the order counts; what is no dict stays as it is."""
     table = answer()
-    return list(table.items()) if hasattr(table, "items") else table
+    return {"the table": table, "the order": list(table)} if isinstance(table, dict) else table
 
 
 PRINTABLE = [*range(33, 127), *range(161, 173), *range(174, 256)]
@@ -406,6 +551,14 @@ def letters_offset():
     }
 
 
+def letters_all_256():
+    return {byte: chr(byte) if byte in PRINTABLE else chr(256) for byte in make_letters()()}
+
+
+def letters_of_symbols():
+    return {bytes([byte]): letter for byte, letter in make_letters()().items()}
+
+
 def letters_by_loop():
     table, n = {}, 0
     for byte in range(256):
@@ -434,7 +587,7 @@ def letters_by_ranges():
 
 
 def bpe_cases():
-    """The text's example; then ranks in which leftmost, longest and lowest differ."""
+    """The text's example; then ranks in which leftmost, longest, most frequent and lowest differ."""
     ranks = {(b"b", b"c"): 0, (b"a", b"b"): 1}
     more = {
         (b"l", b"l"): 0,
@@ -444,6 +597,7 @@ def bpe_cases():
         (b"hell", b"o"): 4,
         (b"l", b"o"): 5,
     }
+    often = {(b"c", b"d"): 0, (b"a", b"b"): 1, (b"b", b"c"): 2}
     runs = {(b"a", b"a"): 0, (b"aa", b"aa"): 1, (b"aa", b"a"): 2}
     return [
         (sym("abc"), ranks),
@@ -452,6 +606,7 @@ def bpe_cases():
         (sym("ello"), more),
         (sym("aaaaa"), runs),
         (sym("aaaaaaa"), runs),
+        (sym("abcbcd"), often),
         (sym("x"), ranks),
         ([], ranks),
         (sym("xyz"), {}),
@@ -563,8 +718,8 @@ def run_tokenizer(answer, merges, ids):
 
 
 def tokenizer_cases():
-    """Plain text, a joined symbol, an emoji in pieces, half a character, the special token."""
-    merges = [(b"h", b"i"), (b" ", b"hi")]
+    """Plain text, joined symbols, an emoji in pieces, half a character, the special token, an accent apart."""
+    merges = [(b"h", b"i"), (b" ", b"hi"), (b"\xc3", b"\xa9")]
     table = list(make_letters()())
     place = {byte: i for i, byte in enumerate(table)}
     emoji = [place[byte] for byte in "🙂".encode()]
@@ -575,8 +730,10 @@ def tokenizer_cases():
         (merges, [256, *emoji, 257]),
         (merges, emoji[:2]),
         (merges, [place[0xC3], place[0xA9]]),
-        (merges, [258, 256]),
+        (merges, [259, 256]),
         (merges, [257, place[32]]),
+        (merges, [258, 257]),
+        (merges, [place[byte] for byte in "e\u0301\r\n".encode()]),
         (merges, []),
     ]
 
@@ -606,14 +763,58 @@ def pairs_at(words, places):
     return counts
 
 
-def bpe_unknown_first(symbols, ranks):
+def bpe_by_default(*default):
+    """Return an encoder that gives pairs that are not in ranks this rank."""
+
+    def bpe(symbols, ranks):
+        symbols = list(symbols)
+        while len(symbols) > 1:
+            best = min(zip(symbols, symbols[1:]), key=lambda pair: ranks.get(pair, *default))
+            if best not in ranks:
+                break
+            symbols = merge_by_while(symbols, best)
+        return symbols
+
+    return bpe
+
+
+def bpe_by_lookup(symbols, ranks):
     symbols = list(symbols)
     while len(symbols) > 1:
-        best = min(zip(symbols, symbols[1:]), key=lambda pair: ranks.get(pair, 0))
-        if best not in ranks:
-            break
-        symbols = merge_by_while(symbols, best)
+        symbols = merge_by_while(symbols, min(zip(symbols, symbols[1:]), key=lambda pair: ranks[pair]))
     return symbols
+
+
+def bpe_of_nothing(symbols, ranks):
+    symbols = list(symbols)
+    while True:
+        best = min(zip(symbols, symbols[1:]), key=lambda pair: ranks.get(pair, float("inf")))
+        if best not in ranks:
+            return symbols
+        symbols = merge_by_while(symbols, best)
+
+
+def bpe_without_rank_zero(symbols, ranks):
+    return make_bpe(lambda known, ranks: min(known, key=ranks.get))(
+        symbols, {pair: rank for pair, rank in ranks.items() if rank}
+    )
+
+
+def bpe_of_first_pairs(symbols, ranks):
+    symbols = list(symbols)
+    for pair in sorted({pair for pair in zip(symbols, symbols[1:]) if pair in ranks}, key=ranks.get):
+        symbols = merge_by_while(symbols, pair)
+    return symbols
+
+
+def bpe_by_bytes(symbols, ranks):
+    symbols, known = list(symbols), {a + b: rank for (a, b), rank in ranks.items()}
+    while True:
+        scored = [(known[a + b], i) for i, (a, b) in enumerate(zip(symbols, symbols[1:])) if a + b in known]
+        if not scored:
+            return symbols
+        i = min(scored)[1]
+        symbols[i : i + 2] = [symbols[i] + symbols[i + 1]]
 
 
 EXERCISES = [
@@ -655,7 +856,12 @@ EXERCISES = [
                 "(a, b) and (b, a) are the same in yours. The order counts.",
                 1,
             ),
-            Mistake("first-skipped", make_pairs(start=1), "the first pair of each word is missing.", 1),
+            Mistake(
+                "first-skipped",
+                make_pairs(start=1),
+                "the first pair of each word is missing. Begin at the first symbol, index 0.",
+                1,
+            ),
             Mistake(
                 "joined",
                 make_pairs(joined=True),
@@ -687,6 +893,36 @@ EXERCISES = [
                 "the last symbol of each word stands alone among your pairs. Stop one earlier: a word of n symbols has n - 1 pairs.",
                 1,
             ),
+            Mistake(
+                "swapped",
+                pairs_turned,
+                "the two symbols of each pair have changed places. The left neighbor comes first.",
+                1,
+            ),
+            Mistake(
+                "first-word-only",
+                pairs_of_first_word,
+                "only the first word is counted. Does your return stand inside the loop over the words?",
+                3,
+            ),
+            Mistake(
+                "last-word-only",
+                pairs_of_last_word,
+                "only the last word is counted. Make the Counter once, before the loop over the words.",
+                3,
+            ),
+            Mistake(
+                "past-the-end",
+                pairs_past_the_end,
+                "the last symbol has no right neighbor, so symbols[i + 1] raises IndexError. Stop one earlier: a word of n symbols has n - 1 pairs.",
+                1,
+            ),
+            Mistake(
+                "around",
+                pairs_around,
+                "the last and the first symbol of a word count as neighbors: symbols[-1] is the last one. Begin with i = 1 when you look back.",
+                1,
+            ),
         ],
         styles=[pairs_by_index, pairs_by_sum, pairs_by_repeat],
     ),
@@ -709,7 +945,12 @@ EXERCISES = [
                 "your matches overlap: after a match, its second symbol is used again. Go on after the pair.",
                 2,
             ),
-            Mistake("T03-last", merge_loses_last, "the last symbol gets lost when it is in no pair.", 2),
+            Mistake(
+                "T03-last",
+                merge_loses_last,
+                "the last symbol gets lost when it is in no pair. Add it after the loop, or let the loop reach it.",
+                2,
+            ),
             Mistake(
                 "first-only", merge_first_only, "only the first occurrence is joined. Join all of them.", 1
             ),
@@ -732,8 +973,56 @@ EXERCISES = [
                 3,
             ),
             Mistake("either-order", merge_either_order, "you join (b, a) as well. The order counts.", 1),
+            Mistake(
+                "last-twice",
+                merge_last_twice,
+                "the last symbol is added even when it is part of a match already. Add it only where the loop stopped before it.",
+                2,
+            ),
+            Mistake(
+                "past-the-end",
+                merge_past_the_end,
+                "the last symbol has no right neighbor, so symbols[i + 1] raises IndexError. Ask first whether i + 1 is below len(symbols).",
+                2,
+            ),
+            Mistake(
+                "past-the-end",
+                merge_past_the_end_by_for,
+                "the last symbol has no right neighbor, so symbols[i + 1] raises IndexError. Ask first whether i + 1 is below len(symbols).",
+                2,
+            ),
+            Mistake(
+                "shrinking",
+                merge_shrinking,
+                "your list gets shorter while the loop still counts to its old length, so the index runs past the end. Build a new list, or use while.",
+                2,
+            ),
+            Mistake(
+                "from-the-right",
+                merge_from_the_right,
+                "you go from right to left, so in a a a the last two are joined. Go from left to right.",
+                1,
+            ),
+            Mistake(
+                "first-symbol-only",
+                merge_first_symbol_only,
+                "you join the first symbol of the pair with whatever follows it. Both have to match.",
+                1,
+            ),
+            Mistake(
+                "by-twos",
+                merge_by_twos,
+                "you go on two places even where there is no match. Only after a match; otherwise one.",
+                2,
+            ),
+            Mistake(
+                "nothing",
+                lambda symbols, pair: list(symbols),
+                "nothing is joined. A slice of a list never equals a tuple: compare tuple(symbols[i : i + 2]) with the pair.",
+                1,
+            ),
         ],
-        styles=[merge_by_while, merge_by_stack, merge_by_recursion],
+        styles=[merge_by_while, merge_by_stack, merge_by_recursion, merge_in_a_copy],
     ),
     Exercise(
         number="1.3",
@@ -790,7 +1079,78 @@ EXERCISES = [
                 "you stop when the best pair occurs once. Go on while there are pairs.",
                 3,
             ),
-            Mistake("one-more", train_one_more, "you learn one merge too many.", 2),
+            Mistake(
+                "one-more",
+                train_one_more,
+                "you learn one merge too many. n_merges is the most that the list may hold.",
+                2,
+            ),
+            Mistake(
+                "one-less",
+                train_one_less,
+                "your list has one merge too few. Where pairs are left, go on until there are n_merges.",
+                2,
+            ),
+            Mistake(
+                "tie-joined",
+                make_train(tie="joined"),
+                "of equally frequent pairs you take the one whose joined bytes are larger. Compare the pairs as tuples: their first symbols, then their second.",
+                3,
+            ),
+            Mistake(
+                "with-counts",
+                make_train(result="counts"),
+                "you return each pair together with its count. Return the pairs alone.",
+                2,
+            ),
+            Mistake(
+                "never-merged",
+                make_train(update=False),
+                "you find the same pair in every round: it is never joined in the words. Put the result of merge_pair in the place of each word before you count again.",
+                2,
+            ),
+            Mistake(
+                "numbers",
+                make_train(cut=tuple),
+                "your symbols are numbers: a byte taken out of bytes is an int. bytes([b]) makes a symbol of it again.",
+                1,
+            ),
+            Mistake(
+                "uncut",
+                lambda word_counts, n_merges: [],
+                "your list is empty. A word that is one symbol has no pairs: cut it into single bytes first.",
+                1,
+            ),
+            Mistake(
+                "no-stop",
+                make_train(stop="never"),
+                "when no pair is left, max has nothing to choose from and raises ValueError. Leave the loop when there are no counts.",
+                3,
+            ),
+            Mistake(
+                "first-only",
+                train_first_only,
+                "you return after the first merge. Does your return stand inside the loop?",
+                2,
+            ),
+            Mistake(
+                "T07",
+                make_train(cut=characters_of),
+                "you cut words into characters. GPT-2's symbols are bytes, and é is two of them: take the bytes of the word one by one.",
+                1,
+            ),
+            Mistake(
+                "T07",
+                make_train(cut=encoded_characters_of),
+                "you cut words into characters. GPT-2's symbols are bytes, and é is two of them: take the bytes of the word one by one.",
+                1,
+            ),
+            Mistake(
+                "once-a-word",
+                make_train(once=True),
+                "a pair that is twice in one word counts once in yours. Count every occurrence.",
+                2,
+            ),
         ],
         styles=[make_train(), train_by_dict, train_by_sorting],
     ),
@@ -814,10 +1174,38 @@ EXERCISES = [
                 1,
             ),
             Mistake(
+                "T05",
+                lambda text: text.split(" "),
+                "you cut at spaces and throw them away. The chunks, joined, must give the text again.",
+                1,
+            ),
+            Mistake(
                 "T05-words",
                 make_split(r"\w+|[^\w\s]+", re),
                 "spaces are lost. A space belongs to the word after it.",
                 2,
+            ),
+            *(
+                Mistake(
+                    "T05-words",
+                    make_split(pattern, engine),
+                    "spaces are lost. A space belongs to the word after it.",
+                    2,
+                )
+                for pattern, engine in (
+                    (r"\w+|[^\w\s]", re),
+                    (r"\w+|[^\w\s]", regex),
+                    (r"\w+|[^\w\s]+", regex),
+                )
+            ),
+            *(
+                Mistake(
+                    "words-and-spaces",
+                    make_split(r"\w+|[^\w\s]+|\s+", engine),
+                    r"spaces are chunks of their own in yours, and \w takes letters, digits and _ together. Write the clauses of the table, with a space and a question mark in front.",
+                    2,
+                )
+                for engine in (re, regex)
             ),
             Mistake(
                 "T06",
@@ -866,6 +1254,169 @@ EXERCISES = [
                 make_split(TOGETHER),
                 "letters and digits stay together. x1 is two chunks, x and 1.",
                 1,
+            ),
+            *(
+                Mistake(
+                    "ending-missing",
+                    make_split(without_ending(ending)),
+                    f"the ending {ending} is not cut off. There are seven: 's 't 're 've 'm 'll 'd.",
+                    1,
+                )
+                for ending in "'s 't 're 've 'm 'll 'd".split()
+            ),
+            *(
+                Mistake(
+                    "no-space-before-some",
+                    make_split(PATTERN.replace(f" ?{clause}", clause)),
+                    f"a space before {name} is a chunk of its own. That clause takes one too: a space and a question mark in front.",
+                    2,
+                )
+                for name, clause in CLAUSES.items()
+            ),
+            *(
+                Mistake(
+                    "one-by-one",
+                    make_split(PATTERN.replace(clause, clause.removesuffix("+"))),
+                    f"your {name} are cut one by one. The + behind the class takes as many as there are.",
+                    1,
+                )
+                for name, clause in CLAUSES.items()
+                if name != "numbers"
+            ),
+            Mistake(
+                "gpt4",
+                make_split(GPT4),
+                "this is the pattern of GPT-4. GPT-2's is the one in the table: endings in small letters, numbers of any length, only a space before a word.",
+                1,
+            ),
+            Mistake(
+                "three-digits",
+                make_split(PATTERN.replace(r" ?\p{N}+", r" ?\p{N}{1,3}")),
+                "your numbers are cut after three digits. (Later models do that.) GPT-2 keeps them together.",
+                1,
+            ),
+            Mistake(
+                "space-required",
+                make_split(PATTERN.replace(" ?", " ")),
+                "words without a space before them are lost. The question mark after the space says that it may be missing.",
+                2,
+            ),
+            Mistake(
+                "any-space-before",
+                make_split(PATTERN.replace(" ?", r"\s?")),
+                r"a line break or a tab goes with the word after it. Only a real space does: write a space, not \s.",
+                2,
+            ),
+            Mistake(
+                "all-spaces-before",
+                make_split(PATTERN.replace(" ?", " *")),
+                "all spaces before a word go with it. Only the last one does: a space and a question mark, not a star.",
+                2,
+            ),
+            Mistake(
+                "space-after",
+                make_split(SPACE_AFTER),
+                "the space goes with the word before it. It belongs to the word after it.",
+                2,
+            ),
+            Mistake(
+                "no-punctuation",
+                make_split(PATTERN.replace(f"| ?{OTHERS}+", "")),
+                "punctuation and emoji are lost. The fourth clause takes them.",
+                1,
+            ),
+            Mistake(
+                "punctuation-with-spaces",
+                make_split(PATTERN.replace(OTHERS, r"[^\p{L}\p{N}]")),
+                r"spaces count as punctuation in yours. The clause for the rest leaves out \s as well.",
+                1,
+            ),
+            Mistake(
+                "word-characters",
+                make_split(PATTERN.replace(r" ?\p{L}+| ?\p{N}+", r" ?\w+")),
+                r"\w takes letters, digits and _ together. Letters and numbers are two clauses, and _ is in neither.",
+                1,
+            ),
+            Mistake(
+                "some-signs-lost",
+                make_split(PATTERN.replace(OTHERS, r"\p{P}")),
+                r"\p{P} is punctuation only, so emoji and signs like = are lost. Take everything that is no space, letter or number.",
+                1,
+            ),
+            Mistake(
+                "some-signs-lost",
+                make_split(PATTERN.replace(OTHERS, r"[\p{P}\p{S}]")),
+                r"what is neither \p{P} nor \p{S} is lost, such as the vowel signs of Hindi. Take everything that is no space, letter or number.",
+                1,
+            ),
+            Mistake(
+                "curly",
+                make_split(PATTERN.replace("'", "['’]")),
+                "you cut ’s off as well. GPT-2's clause knows the straight ' only.",
+                1,
+            ),
+            Mistake(
+                "ascii",
+                make_split(
+                    PATTERN.replace(OTHERS, r"[^\sa-zA-Z\p{N}]").replace(CLAUSES["letters"], "[a-zA-Z]+")
+                ),
+                r"only English letters count as letters. \p{L} is any letter.",
+                1,
+            ),
+            *(
+                Mistake(
+                    "digits-only",
+                    make_split(pattern),
+                    r"only digits count as numbers in yours. ½ and ² do too: \p{N} is any number sign.",
+                    1,
+                )
+                for pattern in (
+                    PATTERN.replace(r" ?\p{N}+", r" ?\d+"),
+                    PATTERN.replace(r"\p{N}", r"\d"),
+                    PATTERN.replace(OTHERS, r"[^\s\p{L}0-9]").replace(CLAUSES["numbers"], "[0-9]+"),
+                )
+            ),
+            Mistake(
+                "group",
+                make_split(PATTERN.replace("'s|'t|'re|'ve|'m|'ll|'d", "'(s|t|re|ve|m|ll|d)")),
+                "where a pattern has parentheses, findall returns only what is inside them. Write (?:...), which groups and captures nothing.",
+                1,
+            ),
+            Mistake(
+                "spaces-in-pattern",
+                make_split(" | ".join(PATTERN.split("|"))),
+                "the spaces around | are part of your pattern. Write it without them.",
+                1,
+            ),
+            Mistake(
+                "single-space-lost",
+                make_split(PATTERN.removesuffix(r"|\s+")),
+                r"a line break or a tab before a word is lost: \s+(?!\S) does not take it. The last clause, \s+, takes what is left.",
+                3,
+            ),
+            Mistake(
+                "spaces-alone",
+                make_split(PATTERN.replace(r"\s+", " +")),
+                r"line breaks and tabs are lost. \s is any of them, a space in the pattern only a space.",
+                3,
+            ),
+            Mistake(
+                "re",
+                make_split(PATTERN, re),
+                r"Python's own re does not know \p{L}. Use regex.findall.",
+                3,
+            ),
+            Mistake(
+                "stripped",
+                lambda text: regex.findall(PATTERN, text.strip()),
+                "the spaces at both ends of the text are lost. The chunks, joined, must give the whole text again.",
+                3,
+            ),
+            Mistake(
+                "as-bytes",
+                lambda text: [chunk.encode() for chunk in regex.findall(PATTERN, text)],
+                "your chunks are bytes. Return them as str; they are encoded later.",
+                3,
             ),
         ],
         styles=[split_by_finditer, split_by_hand, split_by_clauses],
@@ -938,6 +1489,51 @@ EXERCISES = [
                 "only ASCII stands for itself in yours. ¡ to ¬ and ® to ÿ do too.",
                 1,
             ),
+            *(
+                Mistake(
+                    "tilde",
+                    make_letters(printable=[byte for byte in PRINTABLE if byte != end]),
+                    f"byte {end}, {chr(end)}, does not stand for itself. It is the last one of its range: range does not include its end.",
+                    1,
+                )
+                for end in (126, 172, 255)
+            ),
+            Mistake(
+                "latin",
+                lambda: {byte: chr(byte) for byte in range(256)},
+                "every byte stands for itself in yours, the line break too. The 68 that cannot be printed get the characters from 256 on.",
+                2,
+            ),
+            Mistake(
+                "others-first",
+                lambda: dict(sorted(make_letters()().items(), key=lambda item: item[0] in PRINTABLE)),
+                "the characters are right, but the other bytes come first. The printable ones do.",
+                3,
+            ),
+            Mistake(
+                "printable-only",
+                lambda: {byte: chr(byte) for byte in PRINTABLE},
+                "your table has 188 bytes. The other 68 need a character too.",
+                2,
+            ),
+            Mistake(
+                "all-256",
+                letters_all_256,
+                "the other bytes all get character 256. Count on: the second gets 257.",
+                2,
+            ),
+            Mistake(
+                "symbols",
+                letters_of_symbols,
+                "your keys are bytes objects. A key is the byte as a number, from 0 to 255.",
+                3,
+            ),
+            Mistake(
+                "pairs",
+                lambda: list(make_letters()().items()),
+                "you return a list of pairs. Make a dict of them.",
+                3,
+            ),
         ],
         styles=[letters_by_loop, letters_by_zip, letters_by_ranges],
     ),
@@ -1002,13 +1598,72 @@ EXERCISES = [
                 "one-round", bpe_one_round, "you merge one pair and stop. Go on until no pair is in ranks.", 3
             ),
             Mistake("everything", bpe_bytes, "you join all symbols in the end. Return them as a list.", 3),
-            Mistake("nothing", bpe_nothing, "nothing is merged.", 1),
+            Mistake(
+                "nothing",
+                bpe_nothing,
+                "nothing is merged. Keep what merge_pair returns: it makes a new list.",
+                3,
+            ),
             Mistake("ids", bpe_ids, "you return numbers. Return the symbols.", 3),
             Mistake(
                 "T01-unknown-first",
-                bpe_unknown_first,
+                bpe_by_default(0),
                 "ranks.get(pair, 0) gives a pair that was never learned the best rank of all. Give it the worst: infinity.",
                 2,
+            ),
+            Mistake(
+                "T01-unknown-first",
+                bpe_by_default(-1),
+                "ranks.get(pair, -1) gives a pair that was never learned the best rank of all. Give it the worst: infinity.",
+                2,
+            ),
+            Mistake(
+                "T01-no-default",
+                bpe_by_default(),
+                "ranks.get(pair) is None for a pair that was never learned, and None cannot be compared with a number. Give get a second argument: infinity.",
+                2,
+            ),
+            Mistake(
+                "T01-no-default",
+                bpe_by_lookup,
+                "ranks[pair] raises KeyError for a pair that was never learned. ranks.get(pair, infinity) does not.",
+                2,
+            ),
+            Mistake(
+                "T01-frequent",
+                make_bpe(lambda known, ranks: max(known, key=known.count)),
+                "you merge the pair that occurs most often in the chunk. The one with the lowest rank goes first.",
+                2,
+            ),
+            Mistake(
+                "no-key",
+                make_bpe(lambda known, ranks: min(known)),
+                "you merge the pair that is smallest as bytes. min needs key=ranks.get to go by the rank.",
+                2,
+            ),
+            Mistake(
+                "rank-zero",
+                bpe_without_rank_zero,
+                "the pair with rank 0 is never merged: 0 counts as false. Ask whether the pair is in ranks.",
+                3,
+            ),
+            Mistake(
+                "no-pairs-left",
+                bpe_of_nothing,
+                "one symbol has no pairs, and min of nothing raises ValueError. Go on only while there are two symbols or more.",
+                1,
+            ),
+            Mistake(
+                "first-pairs",
+                bpe_of_first_pairs,
+                "you look for pairs once, at the beginning. A merge makes new pairs: look again after each.",
+                3,
+            ),
+            Mistake(
+                "by-bytes",
+                bpe_by_bytes,
+                "you merge whenever the joined bytes are known. (a, bc) is not (ab, c): the pair itself has to be in ranks.",
+                1,
             ),
         ],
         styles=[bpe_by_index, bpe_by_recursion, bpe_in_rank_order],
@@ -1087,6 +1742,92 @@ EXERCISES = [
                 decoder(lambda self, ids: bytes(i for i in ids if i < 256).decode("utf-8", errors="replace")),
                 "you take ids for bytes. Ids have another order and there are merges: look up self.symbols.",
                 1,
+            ),
+            *(
+                Mistake(
+                    "T09",
+                    decoder(decode),
+                    "you decode each token by itself. A character may be spread over several: join the bytes first.",
+                    2,
+                )
+                for decode in (
+                    lambda self, ids: "".join(self.symbols[i].decode("utf-8", errors="ignore") for i in ids),
+                    lambda self, ids: "".join(self.symbols[i].decode("utf-8") for i in ids),
+                )
+            ),
+            Mistake(
+                "byte-ids",
+                decoder(lambda self, ids: bytes(ids).decode("utf-8", errors="replace")),
+                "you take ids for bytes. Ids have another order and there are merges: look up self.symbols.",
+                1,
+            ),
+            Mistake(
+                "byte-ids",
+                decoder(
+                    lambda self, ids: b"".join(
+                        self.symbols[i] if i >= 256 else bytes([i]) for i in ids
+                    ).decode("utf-8", errors="replace")
+                ),
+                "you take the ids below 256 for bytes. They have another order: look all of them up in self.symbols.",
+                1,
+            ),
+            Mistake(
+                "ascii",
+                decoder(
+                    lambda self, ids: b"".join(self.symbols[i] for i in ids).decode("ascii", errors="replace")
+                ),
+                "you decode as ASCII, which has English letters only. The bytes are UTF-8.",
+                3,
+            ),
+            Mistake(
+                "special-unknown",
+                decoder(
+                    lambda self, ids: b"".join(dict(enumerate(self.symbols[:-1]))[i] for i in ids).decode(
+                        "utf-8", errors="replace"
+                    )
+                ),
+                "your table has no entry for <|endoftext|>; self._ids leaves it out. self.symbols has every id.",
+                1,
+            ),
+            Mistake(
+                "stops-at-special",
+                decoder(
+                    lambda self, ids: b"".join(
+                        self.symbols[i] for i in itertools.takewhile(lambda i: i != self.end_of_text, ids)
+                    ).decode("utf-8", errors="replace")
+                ),
+                "you stop at <|endoftext|>. decode shows every id, those after it too.",
+                1,
+            ),
+            Mistake(
+                "stripped",
+                decoder(
+                    lambda self, ids: (
+                        b"".join(self.symbols[i] for i in ids).decode("utf-8", errors="replace").strip()
+                    )
+                ),
+                "the spaces at both ends are gone. They belong to the text: leave them.",
+                2,
+            ),
+            Mistake(
+                "letters",
+                decoder(
+                    lambda self, ids: "".join(make_letters()()[byte] for i in ids for byte in self.symbols[i])
+                ),
+                "you return the characters of the file of merges, in which a space is Ġ. Decode the bytes themselves.",
+                2,
+            ),
+            Mistake(
+                "written-out",
+                decoder(lambda self, ids: str(b"".join(self.symbols[i] for i in ids))),
+                "str writes bytes out as Python does, with b'...' around them. Use .decode('utf-8', ...).",
+                2,
+            ),
+            Mistake(
+                "joined-as-str",
+                decoder(lambda self, ids: "".join(self.symbols[i] for i in ids)),
+                "the symbols are bytes, and ''.join takes only str. Join them with b''.join.",
+                2,
             ),
         ],
         styles=[

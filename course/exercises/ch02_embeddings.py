@@ -1,7 +1,9 @@
 """The exercises of chapter 02: looking vectors up, comparing them, and the way back."""
 
+import functools
 import itertools
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -189,7 +191,7 @@ def cosines_by_loops(a, b):
 
 
 def nearest_cases():
-    """Two tokens with one direction, asked for in both orders; all other tokens; random ones."""
+    """Two tokens with one direction, asked for in both orders; all other tokens; random ones; equal rows."""
     rows = [[1, 0], [6, 8], [3, -5], [2, 0], [-3, 0], [10, -10]]
     wte = torch.tensor(rows, dtype=torch.float32)
     return [
@@ -199,6 +201,7 @@ def nearest_cases():
         (4, draw(20, 8, seed=27), 6),
         (19, draw(20, 8, seed=28), 4),
         (2, torch.tensor([[1.0, 0.0], [6.0, 8.0], [-3.0, 0.0], [10.0, -10.0]]), 3),
+        (1, torch.tensor([[1.0, 0.0], [2.0, 1.0], [2.0, 1.0], [0.0, 3.0]]), 2),
     ]
 
 
@@ -256,6 +259,10 @@ def by_dot_product_with_itself(token, wte, n):
     return (wte @ wte[token]).argsort(descending=True, stable=True)[:n].tolist()
 
 
+def by_dot_product_without_the_first(token, wte, n):
+    return (wte @ wte[token]).argsort(descending=True, stable=True)[1 : n + 1].tolist()
+
+
 def by_distance_with_itself(token, wte, n):
     return (wte - wte[token]).norm(dim=-1).argsort(stable=True)[:n].tolist()
 
@@ -290,10 +297,33 @@ def one_too_many(token, wte, n):
     return ids_by(similarity_to(token, wte), token, n + 1) if n + 1 < len(wte) else [*range(len(wte))]
 
 
+def one_too_many_with_itself_last(token, wte, n):
+    return with_own_cosine(-math.inf, token, wte, n + 1)
+
+
+def in_a_list(token, wte, n):
+    return [with_own_cosine(-math.inf, token, wte, n)]
+
+
+def with_cosines(token, wte, n):
+    scores = similarity_to(token, wte)
+    return [(i, scores[i].item()) for i in with_own_cosine(-math.inf, token, wte, n)]
+
+
+def parallel_lost(token, wte, n):
+    scores = similarity_to(token, wte)
+    return [i for i in ids_by(scores, token, len(wte)) if scores[i] < 0.9999][:n]
+
+
 def ids_after_removal(token, wte, n):
     """Takes the token's row out, so that every id behind it moves up by one."""
     others = torch.cat([wte[:token], wte[token + 1 :]])
     return F.cosine_similarity(wte[token], others, dim=-1).argsort(descending=True, stable=True)[:n].tolist()
+
+
+def ids_after_removal_by_topk(token, wte, n):
+    scores = similarity_to(token, wte)
+    return torch.cat([scores[:token], scores[token + 1 :]]).topk(n).indices.tolist()
 
 
 def nearest_by_key(token, wte, n):
@@ -322,7 +352,7 @@ def nearest_by_rounds(token, wte, n):
 
 
 def embed_cases():
-    """A readable one, a batch, tokens already seen, one new token, and a text up to the last row of wpe."""
+    """A readable one, a batch, tokens already seen, one new token, a text up to the last row of wpe, and past it."""
     wte = torch.tensor([[10.0, 20.0], [30.0, 40.0], [50.0, 60.0]])
     wpe = torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6], [0.7, 0.8]])
     tokens, table, positions = torch.tensor([[6, 1, 4], [1, 0, 6]]), draw(7, 4, seed=29), draw(12, 4, seed=30)
@@ -333,20 +363,40 @@ def embed_cases():
         (tokens, table, positions, 2),
         (torch.tensor([[2], [4]]), table, positions, 7),
         (tokens, table, positions, 9),
+        (tokens, table, positions, 11),  # one row is left, which a sum would hand to all tokens
     ]
 
 
 def run_embed(answer, tokens, wte, wpe, start):
     """Call the answer; where the text fills wpe a wrong one may raise, and every error counts the same."""
     arguments = (tokens, wte, wpe, start) if start else (tokens, wte, wpe)
-    if start + tokens.shape[-1] < len(wpe):
+    end = start + tokens.shape[-1]
+    if end < len(wpe):
         return answer(*arguments)
     try:
         return answer(*arguments)
     except NotImplementedError:
         raise
+    except ValueError:
+        if end == len(wpe):
+            return "an error"
+        raise ValueError("the text goes past the last position") from None  # in whatever words
     except Exception:
-        return "an error"
+        if end == len(wpe):
+            return "an error"
+        raise
+
+
+def checked(answer):
+    """Return an answer behind the check of the length that the notebook gives."""
+
+    @functools.wraps(answer)
+    def embed(tokens, wte, wpe, start=0):
+        if start + tokens.shape[-1] > len(wpe):
+            raise ValueError("the text is too long")
+        return answer(tokens, wte, wpe, start)
+
+    return embed
 
 
 def positions_from_one(tokens, wte, wpe, start=0):
@@ -355,6 +405,15 @@ def positions_from_one(tokens, wte, wpe, start=0):
 
 def positions_from_one_always(tokens, wte, wpe, start=0):
     return wte[tokens] + wpe[1 : tokens.shape[-1] + 1]
+
+
+def positions_from_one_held(tokens, wte, wpe, start=0):
+    positions = torch.arange(tokens.shape[-1]) + start + 1
+    return wte[tokens] + wpe[positions.clamp(max=len(wpe) - 1)]
+
+
+def positions_from_one_rolled(tokens, wte, wpe, start=0):
+    return wte[tokens] + wpe.roll(-1, dims=0)[start : start + tokens.shape[-1]]
 
 
 def positions_by_id(tokens, wte, wpe, start=0):
@@ -423,6 +482,10 @@ def running_on(tokens, wte, wpe, start=0):
     return wte[tokens] + wpe[positions.view(tokens.shape)]
 
 
+def running_over(tokens, wte, wpe, start=0):
+    return wte[tokens] + wpe[start + torch.arange(tokens.numel()).view(tokens.shape)]
+
+
 def backwards(tokens, wte, wpe, start=0):
     return wte[tokens] + wpe[start : start + tokens.shape[-1]].flip(0)
 
@@ -433,6 +496,31 @@ def whole_table(tokens, wte, wpe, start=0):
 
 def tables_swapped(tokens, wte, wpe, start=0):
     return wpe[tokens] + wte[(start + torch.arange(tokens.shape[-1])) % len(wte)]
+
+
+def tables_swapped_in_slices(tokens, wte, wpe, start=0):
+    return wpe[tokens] + wte[start : start + tokens.shape[-1]]
+
+
+def by_sines(tokens, wte, wpe, start=0):
+    """The positions of Vaswani et al. 2017."""
+    channels = torch.arange(wte.shape[1])
+    angles = (start + torch.arange(tokens.shape[-1]))[:, None] / 10000 ** (channels // 2 * 2 / wte.shape[1])
+    return wte[tokens] + torch.where(channels % 2 == 0, angles.sin(), angles.cos())
+
+
+def unchecked_slice(tokens, wte, wpe, start=0):
+    return wte[tokens] + wpe[start : start + tokens.shape[-1]]
+
+
+def refuses_the_last(tokens, wte, wpe, start=0):
+    if start + tokens.shape[-1] >= len(wpe):
+        raise ValueError("the text is too long")
+    return unchecked_slice(tokens, wte, wpe, start)
+
+
+def unchecked_lookup(tokens, wte, wpe, start=0):
+    return wte[tokens] + wpe[torch.arange(start, start + tokens.shape[-1])]
 
 
 def summed_text(tokens, wte, wpe, start=0):
@@ -462,6 +550,226 @@ def embed_by_modules(tokens, wte, wpe, start=0):
     positions = torch.nn.Embedding.from_pretrained(wpe)
     x = positions(torch.arange(start, start + tokens.shape[1]).expand_as(tokens))
     return torch.add(x, torch.nn.Embedding.from_pretrained(wte)(tokens))
+
+
+# what stands behind the check of the length
+EMBED_MISTAKES = [
+    Mistake(
+        "E01",
+        positions_from_one,
+        "your positions start at 1. The first token of a text sits at position 0, and with yours a "
+        "text that fills all positions would run over the end of wpe.",
+        1,
+    ),
+    Mistake(
+        "E01",
+        positions_from_one_always,
+        "your positions start at 1. The first token of a text sits at position 0, and with yours a "
+        "text that fills all positions would run over the end of wpe.",
+        1,
+    ),
+    Mistake(
+        "E02",
+        positions_by_id,
+        "you look the token ids up in wpe, so a word gets the same position wherever it stands. "
+        "Positions are counted: start, start + 1, and so on, whatever the tokens are.",
+        1,
+    ),
+    Mistake(
+        "ids-plus-start",
+        positions_by_id_from_start,
+        "you take the token ids, moved by start, as positions. Count the places instead: start, "
+        "start + 1, and so on, whatever the tokens are.",
+        1,
+    ),
+    Mistake(
+        "E04",
+        without_positions,
+        "wpe is never added: a token has the same vector at every place of the text. Add the row of "
+        "wpe that belongs to its position.",
+        1,
+    ),
+    Mistake(
+        "no-tokens",
+        without_tokens,
+        "your vectors say where each token stands, but not which one it is. Add the rows of wte.",
+        1,
+    ),
+    Mistake(
+        "start-ignored",
+        start_ignored,
+        "you always begin at position 0, whatever `start` is. With tokens already seen the first new "
+        "token sits at position `start`.",
+        2,
+    ),
+    Mistake(
+        "start-one-early",
+        start_one_early,
+        "your positions are one too small where `start` is above 0. With `start` tokens seen, at the "
+        "positions 0 to start - 1, the next one is `start` itself.",
+        2,
+    ),
+    Mistake(
+        "slice-end",
+        slice_ends_at_length,
+        "your slice ends at T, which is right only for start = 0. A slice from `start` with T rows "
+        "ends at start + T.",
+        3,
+    ),
+    Mistake(
+        "slice-end",
+        range_ends_at_length,
+        "your slice ends at T, which is right only for start = 0. A slice from `start` with T rows "
+        "ends at start + T.",
+        3,
+    ),
+    Mistake(
+        "concatenated",
+        concatenated,
+        "you put the two vectors side by side, which doubles the width. GPT-2 adds them.",
+        1,
+    ),
+    Mistake(
+        "concatenated",
+        concatenated_from_zero,
+        "you put the two vectors side by side, which doubles the width. GPT-2 adds them.",
+        1,
+    ),
+    Mistake(
+        "multiplied",
+        multiplied,
+        "you multiply the token's vector by the position's. GPT-2 adds them.",
+        1,
+    ),
+    Mistake(
+        "averaged",
+        averaged,
+        "you take the average of the two vectors. GPT-2 takes the sum, without dividing by 2.",
+        1,
+    ),
+    Mistake(
+        "scaled",
+        scaled,
+        "you multiply the token's vector by the root of the width, as the original transformer does. "
+        "GPT-2 adds the two rows as they are.",
+        1,
+    ),
+    Mistake(
+        "one-position",
+        one_position_for_all,
+        "all your tokens get the row of position `start`. Each token needs its own: start, start + "
+        "1, and so on.",
+        2,
+    ),
+    Mistake(
+        "along-the-batch",
+        positions_of_texts,
+        "your positions count the texts of the batch: all tokens of a text share one. They should "
+        "count the tokens within each text.",
+        2,
+    ),
+    Mistake(
+        "running-on",
+        running_on,
+        "your positions run on from one text of the batch to the next. The texts have nothing to do "
+        "with each other: each begins at `start`.",
+        2,
+    ),
+    Mistake(
+        "backwards",
+        backwards,
+        "your positions are counted from the end of the text. The first token has the lowest one.",
+        2,
+    ),
+    Mistake(
+        "whole-table",
+        whole_table,
+        "you add the whole of wpe, with a row for every position that the model knows. Only the rows "
+        "of the T positions in this text belong here.",
+        2,
+    ),
+    Mistake(
+        "tables-swapped",
+        tables_swapped,
+        "the tables are swapped: ids belong to wte, positions to wpe. The t in wte is for token, the "
+        "p in wpe for position.",
+        1,
+    ),
+    Mistake(
+        "summed",
+        summed_text,
+        "you add up all tokens of a text. Each token keeps its own vector: the sum is that of two "
+        "rows, one of wte and one of wpe.",
+        3,
+    ),
+    Mistake(
+        "as-many-as-texts",
+        lambda tokens, wte, wpe, start=0: wte[tokens] + wpe[start : start + len(tokens)],
+        "len(tokens) is the number of texts, B. The positions go by the length of a text: tokens.shape[1].",
+        3,
+    ),
+    *(
+        Mistake(
+            "E01",
+            wrong,
+            "your positions start at 1. The first token of a text sits at position 0.",
+            1,
+        )
+        for wrong in (positions_from_one_held, positions_from_one_rolled)
+    ),
+    Mistake(
+        "no-tokens",
+        lambda tokens, wte, wpe, start=0: wpe[start : start + tokens.shape[-1]],
+        "your vectors say where each token stands, but not which one it is. Add the rows of wte.",
+        1,
+    ),
+    Mistake(
+        "one-position",
+        lambda tokens, wte, wpe, start=0: wte[tokens] + wpe[0],
+        "all your tokens get row 0 of wpe. Each needs its own: start, start + 1, and so on.",
+        2,
+    ),
+    Mistake(
+        "last-rows",
+        lambda tokens, wte, wpe, start=0: wte[tokens] + wpe[-tokens.shape[-1] :],
+        "you take the last T rows of wpe. The text begins at position `start`: take T rows from there.",
+        2,
+    ),
+    Mistake(
+        "start-added",
+        lambda tokens, wte, wpe, start=0: wte[tokens] + wpe[: tokens.shape[-1]] + start,
+        "you add the number `start` to the vectors. It says at which row of wpe the text begins.",
+        2,
+    ),
+    Mistake(
+        "from-minus-one",
+        lambda tokens, wte, wpe, start=0: wte[tokens] + wpe[torch.arange(tokens.shape[-1]) + start - 1],
+        "your positions are one too small, and -1 is the last row of wpe. The first token sits at "
+        "position `start`.",
+        2,
+    ),
+    Mistake(
+        "running-on",
+        running_over,
+        "your positions run on from one text of the batch to the next. The texts have nothing to do "
+        "with each other: each begins at `start`.",
+        2,
+    ),
+    Mistake(
+        "tables-swapped",
+        tables_swapped_in_slices,
+        "the tables are swapped: ids belong to wte, positions to wpe. The t in wte is for token, the "
+        "p in wpe for position.",
+        1,
+    ),
+    Mistake(
+        "sines",
+        by_sines,
+        "you compute the positions from sines and cosines, as the original transformer does. GPT-2 "
+        "has learned them: take the rows of wpe.",
+        1,
+    ),
+]
 
 
 # 2.5 unembed
@@ -545,7 +853,7 @@ def unembed_by_einsum(x, wte):
 
 
 def unembed_by_loops(x, wte):
-    logits = [[[(vector * row).sum() for row in wte] for vector in text] for text in x]
+    logits = [[[(vector * row).sum().item() for row in wte] for vector in text] for text in x]
     return torch.tensor(logits)
 
 
@@ -718,6 +1026,34 @@ EXERCISES = [
                 "`tokens` should stay, with the width of the table added at the end.",
                 3,
             ),
+            Mistake(
+                "width-for-length",
+                lambda tokens, table: F.one_hot(tokens, table.shape[1]).to(table.dtype) @ table,
+                "your one-hot vectors have a place for each column of the table, and an id may be higher. "
+                "They need one for each row: len(table).",
+                2,
+            ),
+            Mistake(
+                "example-size",
+                lambda tokens, table: F.one_hot(tokens, 5).to(table.dtype) @ table,
+                "your one-hot vectors are 5 long, which fits the table of the picture only. Take the number "
+                "of rows of the table that you are given.",
+                2,
+            ),
+            Mistake(
+                "sides-swapped",
+                lambda tokens, table: table @ one_hot(tokens, table),
+                "the table stands on the left of your product. The one-hot vectors stand there, so that each "
+                "of them picks a row.",
+                1,
+            ),
+            Mistake(
+                "mm",
+                lambda tokens, table: torch.mm(one_hot(tokens, table), table),
+                "torch.mm takes two matrices, and with a batch of texts you have more than one on the left. "
+                "@ and torch.matmul take any number of axes in front.",
+                3,
+            ),
         ],
         styles=[
             lookup_by_index,
@@ -855,6 +1191,47 @@ EXERCISES = [
                 "these are distances. The cosine compares directions: dot products of vectors of length 1.",
                 1,
             ),
+            Mistake(
+                "no-keepdim",
+                lambda a, b: a @ b.T / (a.norm(dim=-1) * b.norm(dim=-1)),
+                "the length of a row has to stand beside that row, in a column. Without keepdim=True the lengths lie "
+                "along the columns, and the shapes do not fit or the wrong ones are divided.",
+                2,
+            ),
+            Mistake(
+                "no-keepdim",
+                lambda a, b: (a / a.norm(dim=-1)) @ (b / b.norm(dim=-1)).T,
+                "the length of a row has to stand beside that row, in a column. Without keepdim=True the lengths lie "
+                "along the columns, and the shapes do not fit or the wrong ones are divided.",
+                2,
+            ),
+            Mistake(
+                "dim-forgotten",
+                lambda a, b: F.cosine_similarity(a[:, None], b[None]),
+                "F.cosine_similarity works along dim 1 unless told otherwise, and here that counts the rows of "
+                "b. The vectors lie along the last one: dim=-1.",
+                2,
+            ),
+            Mistake(
+                "not-transposed",
+                lambda a, b: a @ b,
+                "in a @ b the rows of a meet the columns of b, and the shapes do not fit. They should meet "
+                "its rows: transpose b.",
+                3,
+            ),
+            Mistake(
+                "lengths-of-a-twice",
+                lambda a, b: a @ b.T / (a * a).sum(-1, keepdim=True),
+                "you divide by the length of a's row twice. The second time it should be the length of b's.",
+                1,
+            ),
+            Mistake(
+                "normalized-after",
+                lambda a, b: F.normalize(a @ b.T, dim=-1),
+                "you normalize the rows of the product. Bring the rows of a and b to length 1 before you "
+                "multiply.",
+                1,
+            ),
         ],
         styles=[cosines_by_broadcast, cosines_by_division, cosines_by_loops],
     ),
@@ -984,6 +1361,46 @@ EXERCISES = [
                 "up by one. Keep the table whole and leave the id out of the sorted list.",
                 3,
             ),
+            Mistake(
+                "dot-product",
+                by_dot_product_without_the_first,
+                "you sort by dot products, so long vectors are near to everything. Sort by the cosine, which "
+                "leaves the lengths out.",
+                1,
+            ),
+            Mistake(
+                "one-too-many",
+                one_too_many_with_itself_last,
+                "your list has n + 1 ids. The token itself does not count, so n others are wanted.",
+                3,
+            ),
+            Mistake(
+                "list-in-a-list",
+                in_a_list,
+                "your list holds a list: the cosines are a table with one row. Take that row, with [0], before "
+                "topk.",
+                3,
+            ),
+            Mistake(
+                "with-cosines",
+                with_cosines,
+                "you return each id with its cosine. The ids alone are wanted.",
+                3,
+            ),
+            Mistake(
+                "parallel-lost",
+                parallel_lost,
+                "you leave out every token whose cosine is 1, and that may be another one of the same "
+                "direction. Leave the token itself out by its id.",
+                3,
+            ),
+            Mistake(
+                "ids-moved",
+                ids_after_removal_by_topk,
+                "you took the token's cosine out before sorting, and so every id behind it moved up by one. "
+                "Keep the place, and write -inf into it.",
+                3,
+            ),
         ],
         styles=[nearest_by_key, nearest_by_sort, nearest_by_rounds],
     ),
@@ -1006,162 +1423,32 @@ EXERCISES = [
         ),
         cases=embed_cases,
         mistakes=[
+            *(replace(mistake, wrong=checked(mistake.wrong)) for mistake in EMBED_MISTAKES),
             Mistake(
-                "E01",
-                positions_from_one,
-                "your positions start at 1. The first token of a text sits at position 0, and with yours a "
-                "text that fills all positions would run over the end of wpe.",
+                "no-check",
+                unchecked_slice,
+                "a text that goes past the last position gets through. Put the check back as it was given: start + T "
+                "may be at most len(wpe).",
                 1,
             ),
             Mistake(
-                "E01",
-                positions_from_one_always,
-                "your positions start at 1. The first token of a text sits at position 0, and with yours a "
-                "text that fills all positions would run over the end of wpe.",
+                "check-too-early",
+                refuses_the_last,
+                "a text that just fills all positions is refused. start + T may be as large as len(wpe): > "
+                "and not >=.",
                 1,
             ),
             Mistake(
-                "E02",
-                positions_by_id,
-                "you look the token ids up in wpe, so a word gets the same position wherever it stands. "
-                "Positions are counted: start, start + 1, and so on, whatever the tokens are.",
+                "no-check",
+                unchecked_lookup,
+                "a text that goes past the last position gets through. Put the check back as it was given: start + T "
+                "may be at most len(wpe).",
                 1,
-            ),
-            Mistake(
-                "ids-plus-start",
-                positions_by_id_from_start,
-                "you take the token ids, moved by start, as positions. Count the places instead: start, "
-                "start + 1, and so on, whatever the tokens are.",
-                1,
-            ),
-            Mistake(
-                "E04",
-                without_positions,
-                "wpe is never added: a token has the same vector at every place of the text. Add the row of "
-                "wpe that belongs to its position.",
-                1,
-            ),
-            Mistake(
-                "no-tokens",
-                without_tokens,
-                "your vectors say where each token stands, but not which one it is. Add the rows of wte.",
-                1,
-            ),
-            Mistake(
-                "start-ignored",
-                start_ignored,
-                "you always begin at position 0, whatever `start` is. With tokens already seen the first new "
-                "token sits at position `start`.",
-                2,
-            ),
-            Mistake(
-                "start-one-early",
-                start_one_early,
-                "your positions are one too small where `start` is above 0. With `start` tokens seen, at the "
-                "positions 0 to start - 1, the next one is `start` itself.",
-                2,
-            ),
-            Mistake(
-                "slice-end",
-                slice_ends_at_length,
-                "your slice ends at T, which is right only for start = 0. A slice from `start` with T rows "
-                "ends at start + T.",
-                3,
-            ),
-            Mistake(
-                "slice-end",
-                range_ends_at_length,
-                "your slice ends at T, which is right only for start = 0. A slice from `start` with T rows "
-                "ends at start + T.",
-                3,
-            ),
-            Mistake(
-                "concatenated",
-                concatenated,
-                "you put the two vectors side by side, which doubles the width. GPT-2 adds them.",
-                1,
-            ),
-            Mistake(
-                "concatenated",
-                concatenated_from_zero,
-                "you put the two vectors side by side, which doubles the width. GPT-2 adds them.",
-                1,
-            ),
-            Mistake(
-                "multiplied",
-                multiplied,
-                "you multiply the token's vector by the position's. GPT-2 adds them.",
-                1,
-            ),
-            Mistake(
-                "averaged",
-                averaged,
-                "you take the average of the two vectors. GPT-2 takes the sum, without dividing by 2.",
-                1,
-            ),
-            Mistake(
-                "scaled",
-                scaled,
-                "you multiply the token's vector by the root of the width, as the original transformer does. "
-                "GPT-2 adds the two rows as they are.",
-                1,
-            ),
-            Mistake(
-                "one-position",
-                one_position_for_all,
-                "all your tokens get the row of position `start`. Each token needs its own: start, start + "
-                "1, and so on.",
-                2,
-            ),
-            Mistake(
-                "along-the-batch",
-                positions_of_texts,
-                "your positions count the texts of the batch: all tokens of a text share one. They should "
-                "count the tokens within each text.",
-                2,
-            ),
-            Mistake(
-                "running-on",
-                running_on,
-                "your positions run on from one text of the batch to the next. The texts have nothing to do "
-                "with each other: each begins at `start`.",
-                2,
-            ),
-            Mistake(
-                "backwards",
-                backwards,
-                "your positions are counted from the end of the text. The first token has the lowest one.",
-                2,
-            ),
-            Mistake(
-                "whole-table",
-                whole_table,
-                "you add the whole of wpe, with a row for every position that the model knows. Only the rows "
-                "of the T positions in this text belong here.",
-                2,
-            ),
-            Mistake(
-                "tables-swapped",
-                tables_swapped,
-                "the tables are swapped: ids belong to wte, positions to wpe. The t in wte is for token, the "
-                "p in wpe for position.",
-                1,
-            ),
-            Mistake(
-                "summed",
-                summed_text,
-                "you add up all tokens of a text. Each token keeps its own vector: the sum is that of two "
-                "rows, one of wte and one of wpe.",
-                3,
-            ),
-            Mistake(
-                "as-many-as-texts",
-                lambda tokens, wte, wpe, start=0: wte[tokens] + wpe[start : start + len(tokens)],
-                "len(tokens) is the number of texts, B. The positions go by the length of a text: tokens.shape[1].",
-                3,
             ),
         ],
-        styles=[embed_by_arange, embed_by_products, embed_by_loops, embed_by_modules],
+        styles=[
+            checked(style) for style in (embed_by_arange, embed_by_products, embed_by_loops, embed_by_modules)
+        ],
     ),
     Exercise(
         number="2.5",
@@ -1291,6 +1578,26 @@ EXERCISES = [
                 "you take the mean of x away first. That is LayerNorm's work (chapter 05); here the dot products alone are wanted.",
                 2,
             ),
+            Mistake(
+                "vectors-normalized",
+                lambda x, wte: F.normalize(x, dim=-1) @ wte.T,
+                "you brought the vectors in x to length 1. For the logits their lengths count.",
+                2,
+            ),
+            Mistake(
+                "layer-norm",
+                lambda x, wte: F.layer_norm(x, x.shape[-1:]) @ wte.T,
+                "you normalize x first. That is the work of ln_f, which comes before (chapter 05); here the "
+                "dot products alone are wanted.",
+                2,
+            ),
+            Mistake(
+                "result-reshaped",
+                lambda x, wte: (wte @ x.flatten(0, 1).T).reshape(*x.shape[:2], len(wte)),
+                "your product has the vocabulary first, and reshape only cuts its numbers anew. Put x on the "
+                "left and wte, transposed, on the right.",
+                3,
+            ),
         ],
         styles=[unembed_by_linear, unembed_by_einsum, unembed_by_loops, unembed_by_broadcast],
     ),
@@ -1396,6 +1703,41 @@ EXERCISES = [
                 lambda config: (config.vocab_size * config.n_embd, config.n_positions * config.n_embd),
                 "you return two numbers. Add them up.",
                 3,
+            ),
+            Mistake(
+                "rows-only",
+                lambda config: config.vocab_size + config.n_positions,
+                "you count the rows of both tables. Each row holds n_embd numbers.",
+                1,
+            ),
+            Mistake(
+                "whole-model",
+                lambda config: (
+                    config.n_embd
+                    * (
+                        config.vocab_size
+                        + config.n_positions
+                        + 2
+                        + config.n_layer * (12 * config.n_embd + 13)
+                    )
+                ),
+                "this is the whole model, with its blocks. The two tables alone are asked for.",
+                1,
+            ),
+            *(
+                Mistake(
+                    "fixed-size",
+                    wrong,
+                    "a size of GPT-2 small is written into yours, so other models come out wrong. Take all "
+                    "sizes from config.",
+                    2,
+                )
+                for wrong in (
+                    lambda config: 768 * (50257 + 1024),
+                    lambda config: 768 * (config.vocab_size + config.n_positions),
+                    lambda config: config.n_embd * (50257 + config.n_positions),
+                    lambda config: config.n_embd * (config.vocab_size + 1024),
+                )
             ),
         ],
         styles=[parameters_by_tables, parameters_by_modules, parameters_by_factoring],

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from itertools import combinations
 from zlib import crc32
 
 import torch
@@ -65,22 +66,51 @@ def scores_times_root(q, k):
     return q @ swap(k) * math.sqrt(q.shape[-1])
 
 
-def scores_turned(q, k):
-    return k @ swap(q) / math.sqrt(q.shape[-1])
-
-
 def scores_softmaxed(q, k):
     return (q @ swap(k) / math.sqrt(q.shape[-1])).softmax(dim=-1)
+
+
+def scores_bare_and_softmaxed(q, k):
+    return (q @ swap(k)).softmax(dim=-1)
+
+
+def scores_masked(diagonal):
+    def scores(q, k):
+        T, S = q.shape[-2], k.shape[-2]
+        seen = torch.ones(T, S, dtype=torch.bool).tril(diagonal(T, S))
+        return (q @ swap(k) / math.sqrt(q.shape[-1])).masked_fill(~seen, -math.inf)
+
+    return scores
 
 
 def scores_not_transposed(q, k):
     return q @ k / math.sqrt(q.shape[-1])
 
 
-def scores_all_axes_reversed(q, k):
+def product_turned(q, k):
+    return k @ swap(q)
+
+
+def product_of_all_axes_reversed(q, k):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return q @ k.T / math.sqrt(q.shape[-1])
+        return q @ k.T
+
+
+def product_of_first_axes(q, k):
+    return q @ k.transpose(0, 1)
+
+
+def product_of_reshaped(q, k):
+    return q @ k.reshape(*k.shape[:-2], k.shape[-1], k.shape[-2])
+
+
+def with_and_without_root(name, product, says, hint):
+    """Return a mistake twice: in an answer that divides by the root of D, and in one that does not."""
+    return [
+        Mistake(name, lambda q, k: product(q, k) / math.sqrt(q.shape[-1]), says, hint),
+        Mistake(name, product, says + " (Besides, the division by the square root of D is missing.)", hint),
+    ]
 
 
 def scores_of_directions(q, k):
@@ -148,9 +178,9 @@ ATTENTION_SCORES = Exercise(
         ),
         Mistake(
             "first-axis",
-            scores_by_root_of(lambda q, k: q.shape[0] if q.ndim > 2 else q.shape[1]),
-            "you take the width from an axis counted from the front, which is D only while there are no "
-            "texts and heads before it. Count from the back: q.shape[-1].",
+            scores_by_root_of(lambda q, k: q.shape[0]),
+            "you divide by the square root of q.shape[0], or len(q): the number of queries, or of texts "
+            "where there are some. The width D is the last size: q.shape[-1].",
             3,
         ),
         Mistake(
@@ -173,9 +203,9 @@ ATTENTION_SCORES = Exercise(
             "you multiply by the square root of D, and the scores spread even more. Divide by it.",
             3,
         ),
-        Mistake(
+        *with_and_without_root(
             "turned",
-            scores_turned,
+            product_turned,
             "your rows are the keys and your columns the queries. It should be one row for each query: q on "
             "the left, k transposed on the right.",
             2,
@@ -188,15 +218,32 @@ ATTENTION_SCORES = Exercise(
             1,
         ),
         Mistake(
+            "softmaxed",
+            scores_bare_and_softmaxed,
+            "your rows add up to 1: you have applied the softmax already, and to the bare dot products. The "
+            "scores alone are wanted here: the dot products, divided by the square root of D.",
+            3,
+        ),
+        *(
+            Mistake(
+                "masked",
+                scores_masked(diagonal),
+                "you have applied a mask already: some of your scores are -inf. All scores are wanted here; "
+                "hiding some of them is the work of 3.2 and 3.3.",
+                1,
+            )
+            for diagonal in (lambda T, S: 0, lambda T, S: S - T)
+        ),
+        Mistake(
             "A12",
             scores_not_transposed,
             "you multiply q with k as it is, which pairs numbers that have nothing to do with each other "
             "(and mostly does not even fit). Swap the last two axes of k first.",
             2,
         ),
-        Mistake(
+        *with_and_without_root(
             "all-axes",
-            scores_all_axes_reversed,
+            product_of_all_axes_reversed,
             "k.T turns all axes round, which is right for one matrix and wrong as soon as there are texts "
             "and heads. Swap the last two axes only: k.transpose(-2, -1).",
             2,
@@ -208,22 +255,66 @@ ATTENTION_SCORES = Exercise(
             "for more: the dot product is divided by the square root of D and by nothing else.",
             1,
         ),
-        Mistake(
+        *with_and_without_root(
             "A03-wrong-axes",
-            lambda q, k: q @ k.transpose(0, 1) / math.sqrt(q.shape[-1]),
-            "you swap axes 0 and 1 of k. That is right for a matrix, but with texts and heads in front the last two have to be swapped: transpose(-2, -1).",
+            product_of_first_axes,
+            "you swap axes 0 and 1 of k. That is right for a matrix, but with texts and heads in front the "
+            "last two have to be swapped: transpose(-2, -1).",
             2,
         ),
         Mistake(
             "A03-wrong-axes",
             lambda q, k: q @ k.transpose(1, 2) / math.sqrt(q.shape[-1]),
-            "you swap axes 1 and 2 of k, counted from the front. How many axes stand in front is not the same every time: count from the end, transpose(-2, -1).",
+            "you swap axes 1 and 2 of k, counted from the front. How many axes stand in front is not the "
+            "same every time: count from the end, transpose(-2, -1).",
+            2,
+        ),
+        *with_and_without_root(
+            "reshaped",
+            product_of_reshaped,
+            "you bring k into the shape (D, S) with view or reshape, which keeps the order of its numbers "
+            "and mixes those of different keys. Swap its last two axes: k.transpose(-2, -1).",
             2,
         ),
         Mistake(
             "by-a-fixed-root",
             lambda q, k: q @ k.mT / 8,
-            "you divide by 8, which is the root of 64, GPT-2's D. Here D is another one: read it off q.shape[-1].",
+            "you divide by 8, which is the root of 64, GPT-2's D. Here D is another one: read it off "
+            "q.shape[-1].",
+            3,
+        ),
+        Mistake(
+            "by-a-fixed-root",
+            lambda q, k: q @ k.mT / 2,
+            "you divide by 2, which is the root of the example's D and of no other. Read D off q.shape[-1].",
+            3,
+        ),
+        Mistake(
+            "root-rounded",
+            scores_by_root_of(lambda q, k: math.isqrt(q.shape[-1]) ** 2),
+            "you round the root of D down to a whole number, which is right only where the root is whole, "
+            "as for D = 4. Divide by math.sqrt(D) as it is.",
+            3,
+        ),
+        Mistake(
+            "power-without-brackets",
+            lambda q, k: q @ k.mT / q.shape[-1] ** 1 / 2,
+            "** goes before /, so x / D ** 1 / 2 is x divided by D and then by 2. Write D ** 0.5, or "
+            "math.sqrt(D).",
+            3,
+        ),
+        Mistake(
+            "power-without-brackets",
+            lambda q, k: q @ k.mT / (q.shape[-1] ** 1 / 2),
+            "you divide by D / 2: ** goes before /, so D ** 1 / 2 is half of D. Write D ** 0.5, or "
+            "math.sqrt(D).",
+            3,
+        ),
+        Mistake(
+            "root-around-everything",
+            lambda q, k: torch.sqrt(q @ k.mT / q.shape[-1]),
+            "you take the root of the whole fraction, and the root of a negative dot product is NaN. Only D "
+            "stands under the root.",
             3,
         ),
         Mistake(
@@ -256,8 +347,11 @@ def no_mask(T, S, device=None):
     return torch.ones(T, S, dtype=torch.bool, device=device)
 
 
-def sees_the_future_only(T, S, device=None):
-    return ~lower(T, S)
+def sees_the_future_only(diagonal):
+    def mask(T, S, device=None):
+        return torch.ones(T, S, dtype=torch.bool, device=device).triu(diagonal=diagonal(T, S))
+
+    return mask
 
 
 def sees_itself_and_the_future(T, S, device=None):
@@ -265,7 +359,7 @@ def sees_itself_and_the_future(T, S, device=None):
 
 
 def float_mask(T, S, device=None):
-    return torch.zeros(T, S, device=device).masked_fill(~lower(T, S), -math.inf)
+    return torch.full((T, S), -math.inf, device=device).triu(diagonal=S - T + 1)
 
 
 def ones_and_zeros(T, S, device=None):
@@ -281,11 +375,34 @@ def square(T, S, device=None):
 
 
 def keys_by_queries(T, S, device=None):
-    return lower(T, S).T
+    return torch.ones(T, S, dtype=torch.bool, device=device).tril(diagonal=S - T).T
 
 
-def sees_itself_only(T, S, device=None):
-    return torch.arange(S)[None, :] == torch.arange(S - T, S)[:, None]
+def sees_itself_only(diagonal):
+    def mask(T, S, device=None):
+        return torch.ones(T, S, dtype=torch.bool, device=device).tril(diagonal(T, S)).triu(diagonal(T, S))
+
+    return mask
+
+
+def joined(before, new_first=False):
+    """Return a mask made of a triangle for the new tokens and a block, `before`, for the others."""
+
+    def mask(T, S, device=None):
+        block = before(T, S - T, dtype=torch.bool, device=device)
+        new = torch.ones(T, T, dtype=torch.bool, device=device).tril()
+        return torch.cat([new, block] if new_first else [block, new], dim=1)
+
+    return mask
+
+
+def rows_reversed(T, S, device=None):
+    return torch.ones(T, S, dtype=torch.bool, device=device).tril(diagonal=S - T).flip(0)
+
+
+def corner_if_several(T, S, device=None):
+    mask = torch.ones(T, S, dtype=torch.bool, device=device)
+    return mask if T == 1 else mask.tril()
 
 
 def mask_by_comparison(T, S, device=None):
@@ -308,6 +425,10 @@ def mask_by_last_rows(T, S, device=None):
     return torch.ones(S, S, dtype=torch.bool, device=device).tril()[-T:]
 
 
+def mask_by_joining(T, S, device=None):
+    return joined(torch.ones)(T, S, device)
+
+
 def mask_on_the_cpu(T, S, device=None):
     return lower(T, S)
 
@@ -324,6 +445,169 @@ def run_mask(answer, T, S, device=None):
     mask = answer(T, S, device=device)
     return {"shape": tuple(mask.shape), "device": mask.device.type}
 
+
+CPU_TOO = " (Besides, you make the mask on the CPU, wherever it was asked for: pass `device` on.)"
+
+
+def on_its_device_or_not(name, wrong, says, hint):
+    """Return a mistake twice: in an answer that uses the device, and in one that does not."""
+    return [
+        Mistake(name, wrong, says, hint),
+        Mistake(name, lambda T, S, device=None: wrong(T, S), says + CPU_TOO, hint),
+    ]
+
+
+MASK_MISTAKES = [
+    (
+        "A04",
+        no_mask,
+        "your mask lets every token look at every other one, as in BERT. A token of GPT-2 may look at "
+        "itself and at what came before it, and at nothing after it.",
+        1,
+    ),
+    (
+        "no-self",
+        tril_at(lambda T, S: S - T - 1),
+        "no token may look at itself in your mask. A token has to see itself too: its own word "
+        "matters for what comes next.",
+        1,
+    ),
+    (
+        "A06",
+        tril_at(lambda T, S: S - T + 1),
+        "each token sees exactly one token too many: the one that it is to predict. Move the "
+        "diagonal by one.",
+        2,
+    ),
+    (
+        "ignores-seen",
+        tril_at(lambda T, S: 0),
+        "your mask is right where T = S, but with S > T the first row belongs to position S - T, "
+        "not to position 0. The new tokens must see all the tokens read before them.",
+        2,
+    ),
+    (
+        "wrong-way",
+        tril_at(lambda T, S: T - S),
+        "with S > T your triangle has moved to the wrong side, and the first rows see fewer tokens "
+        "instead of more. Row 0 sees the S - T tokens before it and itself.",
+        2,
+    ),
+    (
+        "upside-down",
+        sees_the_future_only(lambda T, S: S - T + 1),
+        "your mask is True where it should be False. Here True means: may look.",
+        1,
+    ),
+    (
+        "future",
+        sees_itself_and_the_future,
+        "your tokens see themselves and what comes after them. Keep the other triangle, the lower one.",
+        1,
+    ),
+    (
+        "itself-only",
+        sees_itself_only(lambda T, S: S - T),
+        "each token sees itself and nothing else in your mask. It should see the tokens before it as well.",
+        1,
+    ),
+    (
+        "float-mask",
+        float_mask,
+        "you return the mask in its other form, 0 and -inf, which is added to the scores. It would work "
+        "there, but this library passes masks as bool: True where a token may look.",
+        3,
+    ),
+    (
+        "ones-and-zeros",
+        ones_and_zeros,
+        "the triangle is right, but it is made of the floats 1 and 0. Return True and False: give "
+        "torch.ones a dtype.",
+        3,
+    ),
+    (
+        "ones-and-zeros",
+        whole_ones_and_zeros,
+        "the triangle is right, but it is made of the whole numbers 1 and 0, and ~1 is -2. Return True "
+        "and False: give torch.ones another dtype.",
+        3,
+    ),
+    (
+        "square",
+        square,
+        "your mask is T x T. It needs a column for each of the S tokens that can be looked at: T x S.",
+        2,
+    ),
+    (
+        "keys-by-queries",
+        keys_by_queries,
+        "your mask has a column for each new token and a row for each token that can be looked at. It "
+        "should be the other way round: row t says what new token t may look at.",
+        1,
+    ),
+    (
+        "upper-triangle",
+        lambda T, S, device=None: torch.ones(T, S, dtype=torch.bool, device=device).triu(),
+        "triu keeps the part above the diagonal, the future. Keep the part below it: tril, and mind S - T.",
+        1,
+    ),
+    (
+        "no-mask-after-the-first",
+        no_mask_if_longer,
+        "you hide nothing when S is larger than T. Among several new tokens the earlier ones must not see "
+        "the later ones then either: tril with diagonal S - T.",
+        2,
+    ),
+    (
+        "upside-down",
+        sees_the_future_only(lambda T, S: 1),
+        "your mask is True for the tokens to hide, and here True means: may look. Besides, with S > T the "
+        "first row belongs to position S - T, so the triangle has to move.",
+        2,
+    ),
+    (
+        "itself-only",
+        sees_itself_only(lambda T, S: 0),
+        "each row has a single True in your mask. A token should see all the tokens up to its own "
+        "position, S - T + t in row t.",
+        1,
+    ),
+    (
+        "seen-hidden",
+        joined(torch.zeros),
+        "your new tokens see each other, but none of the S - T tokens read before them. Those columns are "
+        "True in every row.",
+        2,
+    ),
+    (
+        "seen-at-the-end",
+        joined(torch.ones, new_first=True),
+        "you put the columns of the tokens read before at the right end. They are the first S - T columns, "
+        "and the triangle comes after them.",
+        2,
+    ),
+    (
+        "rows-reversed",
+        rows_reversed,
+        "your rows stand in reverse order: the first sees the most. Row 0 is the oldest of the T new "
+        "tokens and sees the fewest.",
+        2,
+    ),
+    (
+        "corner-if-several",
+        corner_if_several,
+        "your mask is right for one new token and for T = S. With several new ones after others the first "
+        "row belongs to position S - T: move the diagonal by S - T, whatever T is.",
+        2,
+    ),
+    (
+        "by-T",
+        tril_at(lambda T, S: T),
+        "you move the triangle by T, the number of new tokens. It has to move by the number of those read "
+        "before: S - T.",
+        2,
+    ),
+]
 
 CAUSAL_MASK = Exercise(
     number="3.2",
@@ -342,114 +626,15 @@ CAUSAL_MASK = Exercise(
     cases=mask_cases,
     run=run_mask,
     mistakes=[
-        Mistake(
-            "A04",
-            no_mask,
-            "your mask lets every token look at every other one, as in BERT. A token of GPT-2 may look at "
-            "itself and at what came before it, and at nothing after it.",
-            1,
-        ),
-        Mistake(
-            "no-self",
-            tril_at(lambda T, S: S - T - 1),
-            "no token may look at itself in your mask. A token has to see itself too: its own word "
-            "matters for what comes next.",
-            1,
-        ),
-        Mistake(
-            "A06",
-            tril_at(lambda T, S: S - T + 1),
-            "each token sees exactly one token too many: the one that it is to predict. Move the "
-            "diagonal by one.",
-            2,
-        ),
-        Mistake(
-            "ignores-seen",
-            tril_at(lambda T, S: 0),
-            "your mask is right where T = S, but with S > T the first row belongs to position S - T, "
-            "not to position 0. The new tokens must see all the tokens read before them.",
-            2,
-        ),
-        Mistake(
-            "wrong-way",
-            tril_at(lambda T, S: T - S),
-            "with S > T your triangle has moved to the wrong side, and the first rows see fewer tokens "
-            "instead of more. Row 0 sees the S - T tokens before it and itself.",
-            2,
-        ),
-        Mistake(
-            "upside-down",
-            sees_the_future_only,
-            "your mask is True where it should be False. Here True means: may look.",
-            1,
-        ),
-        Mistake(
-            "future",
-            sees_itself_and_the_future,
-            "your tokens see themselves and what comes after them. Keep the other triangle, the lower one.",
-            1,
-        ),
-        Mistake(
-            "itself-only",
-            sees_itself_only,
-            "each token sees itself and nothing else in your mask. It should see the tokens before it as "
-            "well.",
-            1,
-        ),
-        Mistake(
-            "float-mask",
-            float_mask,
-            "you return the mask in its other form, 0 and -inf, which is added to the scores. It would work "
-            "there, but this library passes masks as bool: True where a token may look.",
-            3,
-        ),
-        Mistake(
-            "ones-and-zeros",
-            ones_and_zeros,
-            "the triangle is right, but it is made of the floats 1 and 0. Return True and False: give "
-            "torch.ones a dtype.",
-            3,
-        ),
-        Mistake(
-            "ones-and-zeros",
-            whole_ones_and_zeros,
-            "the triangle is right, but it is made of the whole numbers 1 and 0, and ~1 is -2. Return True "
-            "and False: give torch.ones another dtype.",
-            3,
-        ),
-        Mistake(
-            "square",
-            square,
-            "your mask is T x T. It needs a column for each of the S tokens that can be looked at: T x S.",
-            2,
-        ),
-        Mistake(
-            "keys-by-queries",
-            keys_by_queries,
-            "your mask has a column for each new token and a row for each token that can be looked at. It "
-            "should be the other way round: row t says what new token t may look at.",
-            1,
-        ),
+        *(same for mistake in MASK_MISTAKES for same in on_its_device_or_not(*mistake)),
         Mistake(
             "ignores-device",
             mask_on_the_cpu,
             "you make the mask on the CPU, wherever it was asked for. Pass `device` on to torch.ones.",
             3,
         ),
-        Mistake(
-            "upper-triangle",
-            lambda T, S, device=None: torch.ones(T, S, dtype=torch.bool, device=device).triu(),
-            "triu keeps the part above the diagonal, the future. Keep the part below it: tril, and mind S - T.",
-            1,
-        ),
-        Mistake(
-            "no-mask-after-the-first",
-            no_mask_if_longer,
-            "you hide nothing when S is larger than T. Among several new tokens the earlier ones must not see the later ones then either: tril with diagonal S - T.",
-            2,
-        ),
     ],
-    styles=[mask_by_comparison, mask_by_loops, mask_by_triu, mask_by_last_rows],
+    styles=[mask_by_comparison, mask_by_loops, mask_by_triu, mask_by_last_rows, mask_by_joining],
 )
 
 
@@ -577,6 +762,19 @@ def softmax_divided_by_rows(scores, mask):
     return weights / weights.sum(-1)
 
 
+def softmax_renormalised_without_axis(scores, mask):
+    weights = scores.softmax(-1) * mask
+    return weights / weights.sum(-1)
+
+
+def softmax_twice(scores, mask):
+    return scores.softmax(-1).masked_fill(~mask, -math.inf).softmax(-1)
+
+
+def softmax_of_zeros_then_zeros(scores, mask):
+    return scores.masked_fill(~mask, 0.0).softmax(-1) * mask
+
+
 def softmax_by_index(scores, mask):
     scores = scores.clone()
     scores[~mask] = -math.inf
@@ -584,12 +782,12 @@ def softmax_by_index(scores, mask):
 
 
 def run_softmax(answer, scores, mask):
-    """Return the weights; of hidden ones that are small, but not 0, say that."""
+    """Return the weights; raise ValueError if hidden ones are small, but not 0."""
     weights = answer(scores, mask)
     if isinstance(weights, torch.Tensor) and weights.shape == scores.shape:
         hidden = weights.masked_fill(mask, 0.0).max()
         if 0 < hidden < 1e-5:
-            return "weights that are tiny where the mask hides, and not 0"
+            raise ValueError("its weights are tiny where the mask is False, and should be exactly 0")
     return weights
 
 
@@ -639,7 +837,7 @@ MASKED_SOFTMAX = Exercise(
             "A04",
             softmax_unmasked,
             "your weights are those without a mask: hidden tokens get their full share. Put -inf into the "
-            "scores wherever the mask is False.",
+            "scores wherever the mask is False, and go on with what masked_fill returns: a masked copy.",
             2,
         ),
         Mistake(
@@ -702,35 +900,132 @@ MASKED_SOFTMAX = Exercise(
             Mistake(
                 "filled-with-a-small-number",
                 softmax_filled_with(number),
-                "a finite number in the place of -inf: hidden tokens keep a little weight, and where the scores "
-                "themselves are low they keep all of it. Only -inf gives weight 0 every time.",
+                "a finite number in the place of -inf: hidden tokens keep a little weight, and where the "
+                "scores themselves are low they keep all of it. Only -inf gives weight 0 every time.",
                 2,
             )
-            for number in (-1.0, -10.0, -100.0)
+            for number in (-1.0, -10.0, -20.0, -50.0, -100.0)
+        ),
+        Mistake(
+            "filled-with-a-small-number",
+            lambda scores, mask: (scores - 100 * ~mask).softmax(-1),
+            "you take a finite number off the hidden scores, and they keep a little weight. Only -inf gives "
+            "weight 0 every time.",
+            2,
+        ),
+        Mistake(
+            "plus-a-large-number",
+            softmax_filled_with(1e9),
+            "you fill with a large positive number, and the hidden tokens take all the weight. A hidden "
+            "token needs the lowest score there is: -inf.",
+            3,
+        ),
+        Mistake(
+            "mask-as-numbers",
+            lambda scores, mask: (scores + mask).softmax(-1),
+            "you add the mask to the scores, as 1 and 0, and that hides nothing. Put -inf wherever the "
+            "mask is False: masked_fill(~mask, -math.inf).",
+            2,
+        ),
+        Mistake(
+            "softmax-twice",
+            softmax_twice,
+            "you take the softmax of something that has been through a softmax, and the weights come out too "
+            "even. Mask the scores as they come in, then one softmax.",
+            1,
+        ),
+        Mistake(
+            "A09",
+            softmax_of_zeros_then_zeros,
+            "you give hidden tokens the score 0, and exp(0) = 1, so they take weight away; setting their "
+            "weights to 0 afterwards does not give it back. They need the score -inf: exp(-inf) is 0.",
+            1,
+        ),
+        Mistake(
+            "upside-down",
+            lambda scores, mask: scores.masked_fill(mask, 0.0).softmax(-1),
+            "you put a 0 in the place of the scores that may be seen. masked_fill fills where its argument "
+            "is True, so it takes ~mask; and what hides is -inf, for exp(0) is 1.",
+            2,
+        ),
+        Mistake(
+            "upside-down",
+            lambda scores, mask: scores.softmax(-1) * ~mask,
+            "you keep the weights of the hidden tokens and delete the others. The mask is True where a token "
+            "may look; and it has to act on the scores, with -inf, before the softmax.",
+            1,
+        ),
+        *(
+            Mistake(
+                name,
+                wrong,
+                says + " Besides, your softmax runs over the queries: it should run over the keys, dim=-1.",
+                hint,
+            )
+            for name, wrong, says, hint in (
+                (
+                    "A08",
+                    lambda scores, mask: scores.softmax(-2) * mask,
+                    "you mask after the softmax, so hidden tokens have taken weight away from the others.",
+                    1,
+                ),
+                (
+                    "A09",
+                    lambda scores, mask: scores.masked_fill(~mask, 0.0).softmax(-2),
+                    "you give hidden tokens the score 0, and exp(0) = 1, so they still get weight.",
+                    1,
+                ),
+                (
+                    "A04",
+                    lambda scores, mask: scores.softmax(-2),
+                    "your weights are those without a mask.",
+                    2,
+                ),
+                (
+                    "upside-down",
+                    lambda scores, mask: scores.masked_fill(mask, -math.inf).softmax(-2),
+                    "you hide what may be seen and show what must be hidden: use ~mask.",
+                    2,
+                ),
+            )
         ),
         Mistake(
             "zero-times-infinity",
             lambda scores, mask: (scores + (~mask) * -math.inf).softmax(-1),
-            "0 * -inf is NaN, so your product is NaN where nothing is hidden. Write -inf only where the mask is False: masked_fill(~mask, -math.inf).",
+            "0 * -inf is NaN, so your product is NaN where nothing is hidden. Write -inf only where the "
+            "mask is False: masked_fill(~mask, -math.inf).",
             2,
         ),
         Mistake(
             "lost-axis",
             softmax_divided_by_rows,
-            "your sums have lost the last axis, so they line up with the columns. Keep it: sum(dim=-1, keepdim=True).",
+            "your sums have lost the last axis, so they line up with the columns. Keep it: sum(dim=-1, "
+            "keepdim=True).",
+            3,
+        ),
+        Mistake(
+            "lost-axis",
+            softmax_renormalised_without_axis,
+            "your sums have lost the last axis, so they line up with the columns. Keep it, sum(dim=-1, "
+            "keepdim=True), or mask before the softmax, which needs no second division.",
             3,
         ),
         Mistake(
             "index-from-the-front",
             softmax_by_index,
-            "s[~mask] counts the mask's axes from the front, and with texts and heads there the shapes differ. masked_fill lines them up from the end: scores.masked_fill(~mask, -math.inf).",
+            "s[~mask] counts the mask's axes from the front, and with texts and heads there the shapes "
+            "differ. masked_fill lines them up from the end: scores.masked_fill(~mask, -math.inf).",
             2,
         ),
-        Mistake(
-            "a-mask-of-its-own",
-            lambda scores, mask: softmax_filled_with(-math.inf)(scores, torch.ones_like(mask).tril()),
-            "you build a mask of your own and ignore the one that you were given. Use `mask`, whatever it hides.",
-            1,
+        *(
+            Mistake(
+                "a-mask-of-its-own",
+                lambda scores, mask, own=own: softmax_filled_with(-math.inf)(scores, own(*mask.shape)),
+                "you build a mask of your own and ignore the one that you were given. Use `mask`, whatever "
+                "it hides.",
+                1,
+            )
+            for own in (lower, tril_at(lambda T, S: 0))
         ),
     ],
     styles=[softmax_by_where, softmax_by_adding, softmax_by_hand, softmax_renormalised],
@@ -761,6 +1056,10 @@ def attend_cases():
 
 def root_of_width(q, k):
     return math.sqrt(q.shape[-1])
+
+
+def root_of_all_heads(q, k):
+    return math.sqrt(q.shape[1] * q.shape[-1])
 
 
 def hidden_by(number):
@@ -800,7 +1099,7 @@ def attention(divide_by=root_of_width, weigh=SHARED_OUT):
 
 RIGHT = attention()
 UNSCALED = attention(divide_by=lambda q, k: 1.0)
-BY_ROOT_OF_C = attention(divide_by=lambda q, k: math.sqrt(q.shape[1] * q.shape[-1]))
+BY_ROOT_OF_C = attention(divide_by=root_of_all_heads)
 BY_WIDTH = attention(divide_by=lambda q, k: q.shape[-1])
 TIMES_ROOT = attention(divide_by=lambda q, k: 1 / math.sqrt(q.shape[-1]))
 BY_ROOT_OF_S = attention(divide_by=lambda q, k: math.sqrt(k.shape[-2]))
@@ -810,6 +1109,9 @@ INFINITY_AFTERWARDS = attention(weigh=infinity_afterwards)
 ZERO_SCORES = attention(weigh=hidden_by(0.0))
 OVER_QUERIES = attention(weigh=along(-2))
 OVER_HEADS = attention(weigh=along(1))
+INFINITE_SCORES = attention(
+    weigh=lambda scores, mask: scores if mask is None else scores.masked_fill(~mask, -math.inf)
+)
 NO_SOFTMAX = attention(weigh=lambda scores, mask: scores * (1 if mask is None else mask))
 
 
@@ -897,7 +1199,7 @@ ATTEND_MISTAKES = [
         "no-root",
         BY_WIDTH,
         "you divide the scores by D itself, so the weights come out too even. It should be the square root "
-        "of D.",
+        "of D, and once: F.scaled_dot_product_attention divides by it without being asked.",
         1,
     ),
     (
@@ -957,6 +1259,13 @@ ATTEND_MISTAKES = [
         2,
     ),
     (
+        "no-softmax",
+        INFINITE_SCORES,
+        "your weights are the masked scores themselves, and -inf times a value is infinite or NaN. A softmax "
+        "over each row has to turn them into weights that add up to 1.",
+        2,
+    ),
+    (
         "keys-as-values",
         attend_returning_keys,
         "the weights are right, but you average the keys with them. The keys are only for finding; what is "
@@ -990,6 +1299,14 @@ def attend_if_mask(q, k, v, mask=None):
     return attend_with_scores(q @ k.mT / math.sqrt(q.shape[-1]), v, mask if mask else None)
 
 
+SLIPS_AFTER_THE_SCORES = [
+    ("A04", lambda scores, mask: scores.softmax(-1), "your result does not depend on the mask."),
+    ("A08", zeros_afterwards, "you mask after the softmax: put -inf into the scores before it."),
+    ("A09", hidden_by(0.0), "a hidden score of 0 hides nothing, for exp(0) = 1: it takes -inf."),
+    ("A11", along(-2), "your softmax runs over the queries: it should run over the keys, dim=-1."),
+    ("A11", along(1), "your softmax runs over the heads: it should run over the keys, dim=-1."),
+]
+
 ATTEND = Exercise(
     number="3.4",
     name="attend",
@@ -1012,7 +1329,8 @@ ATTEND = Exercise(
             "A04",
             UNMASKED,
             "your result does not depend on the mask: every query gets its share of every value. Put -inf "
-            "into the scores wherever the mask is False.",
+            "into the scores wherever the mask is False, and go on with what masked_fill returns: a masked "
+            "copy.",
             2,
         ),
         Mistake(
@@ -1052,19 +1370,82 @@ ATTEND = Exercise(
         Mistake(
             "truth-of-a-tensor",
             attend_if_mask,
-            "`if mask:` asks for the truth of a whole tensor, which has none. Ask whether there is one: `if mask is not None`.",
+            "`if mask:` asks for the truth of a whole tensor, which has none. Ask whether there is one: `if "
+            "mask is not None`.",
+            2,
+        ),
+        *(
+            Mistake(
+                "a-mask-of-its-own",
+                lambda q, k, v, mask=None, own=own: F.scaled_dot_product_attention(
+                    q, k, v, is_causal=own(mask)
+                ),
+                "you use a triangle of your own, as is_causal=True does, and ignore the mask that you were "
+                "given. Use `mask`, whatever it hides.",
+                2,
+            )
+            for own in (lambda mask: True, lambda mask: mask is not None)
+        ),
+        *(
+            Mistake(
+                "causal-if-none",
+                lambda q, k, v, mask=None, own=own: RIGHT(q, k, v, own(q, k) if mask is None else mask),
+                "a mask that is handed in you use rightly, but for None you make a causal one. None means "
+                "that nothing is hidden.",
+                1,
+            )
+            for own in (
+                lambda q, k: lower(q.shape[2], k.shape[2]),
+                lambda q, k: torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril(),
+            )
+        ),
+        Mistake(
+            "softmax-only-with-a-mask",
+            attention(weigh=lambda scores, mask: scores if mask is None else SHARED_OUT(scores, mask)),
+            "with a mask your answer is right, but without one the softmax is left out. Only the hiding "
+            "belongs under `if mask is not None`.",
             2,
         ),
         Mistake(
-            "a-mask-of-its-own",
-            lambda q, k, v, mask=None: F.scaled_dot_product_attention(q, k, v, is_causal=mask is not None),
-            "you use a triangle of your own and ignore the mask that you were given. Use `mask`, whatever it hides.",
+            "mask-turned-round",
+            lambda q, k, v, mask=None: F.scaled_dot_product_attention(
+                q, k, v, attn_mask=None if mask is None else ~mask
+            ),
+            "your mask is the wrong way round. In F.scaled_dot_product_attention True means that a key may "
+            "be seen: hand over the mask as it is.",
             2,
+        ),
+        Mistake(
+            "mask-as-numbers",
+            attention(weigh=lambda scores, mask: (scores if mask is None else scores + mask).softmax(-1)),
+            "you add the mask to the scores, as 1 and 0, and that hides nothing. Put -inf wherever the "
+            "mask is False; F.scaled_dot_product_attention wants the mask as bool.",
+            2,
+        ),
+        *(
+            Mistake(
+                "filled-with-a-small-number",
+                attention(weigh=hidden_by(number)),
+                "a finite number in the place of -inf: hidden tokens keep some weight. Only -inf gives "
+                "weight 0 every time.",
+                2,
+            )
+            for number in (-1.0, -10.0)
+        ),
+        *(
+            Mistake(
+                "by-a-fixed-root",
+                attention(divide_by=lambda q, k, root=root: root),
+                "you divide by the root of a fixed number, whatever D is. Read D off q.shape[-1].",
+                1,
+            )
+            for root in (8.0, math.sqrt(2))
         ),
         Mistake(
             "by-root-of-T",
             lambda q, k, v, mask=None: attend_with_scores(q @ k.mT / math.sqrt(q.shape[2]), v, mask),
-            "you divide by the root of T, the number of tokens. The sum runs over the D numbers of a vector: divide by the root of q.shape[-1].",
+            "you divide by the root of T, the number of tokens. The sum runs over the D numbers of a vector: "
+            "divide by the root of q.shape[-1].",
             1,
         ),
         Mistake(
@@ -1072,6 +1453,32 @@ ATTEND = Exercise(
             lambda q, k, v, mask=None: attend_with_scores(q @ k.mT / math.sqrt(q.shape[-1]), v.mT, mask),
             "you transpose v. Weights (T, S) times values (S, D) fits as it is.",
             3,
+        ),
+        Mistake(
+            "arguments-in-another-order",
+            lambda q, k, v, mask=None: RIGHT(q, v, k, mask),
+            "keys and values have changed places. Compare the queries with k, and mix the rows of v.",
+            1,
+        ),
+        Mistake(
+            "heads-moved",
+            lambda q, k, v, mask=None: RIGHT(q, k, v, mask).transpose(1, 2),
+            "you have swapped the axes of heads and tokens: (B, T, H, D). The result stays (B, H, T, D); "
+            "merging the heads is exercise 3.6.",
+            3,
+        ),
+        *(
+            Mistake(
+                name,
+                attention(divide_by=divide_by, weigh=weigh),
+                f"{scale} Besides, {rest}",
+                2,
+            )
+            for divide_by, scale in (
+                (lambda q, k: 1.0, "you do not divide the scores by the square root of D."),
+                (root_of_all_heads, "you divide by the square root of H * D instead of D."),
+            )
+            for name, weigh, rest in SLIPS_AFTER_THE_SCORES
         ),
     ],
     styles=[attend_by_sdpa, attend_by_einsum, attend_by_loops, attend_by_bmm, attend_renormalising],
@@ -1189,8 +1596,8 @@ SPLIT_HEADS = Exercise(
         Mistake(
             "not-moved",
             split_not_moved,
-            "you have (B, T, H, D): cut, but not moved. Swap the axes T and H, so that each head has its "
-            "tokens together.",
+            "you have (B, T, H, D): cut, but not moved. Swap the axes T and H and go on with what transpose "
+            "returns; x itself stays as it is.",
             2,
         ),
         Mistake(
@@ -1237,6 +1644,22 @@ SPLIT_HEADS = Exercise(
             "reversed",
             split_in_reverse,
             "your heads come in reverse order. Head 0 gets the first D numbers of each token.",
+            1,
+        ),
+        Mistake(
+            "swapped-too-early",
+            lambda x, n_head: swap(x).reshape(len(x), n_head, x.shape[1], -1),
+            "you swap before you cut, and the numbers of different tokens get mixed up. Cut first, (B, T, "
+            "H, D), and then swap the axes T and H.",
+            1,
+        ),
+        Mistake(
+            "overlapping",
+            lambda x, n_head: torch.stack(
+                [x[..., h : h + x.shape[-1] // n_head] for h in range(n_head)], dim=1
+            ),
+            "your heads overlap: each begins one number after the one before. Head h begins at h * D and "
+            "ends at (h + 1) * D.",
             1,
         ),
         Mistake(
@@ -1373,6 +1796,18 @@ MERGE_HEADS = Exercise(
             "wrong-axes",
             merge_wrong_axes,
             "you have swapped T and D. Swap H and T: axes 1 and 2.",
+            2,
+        ),
+        Mistake(
+            "wrong-axes",
+            lambda x: x.transpose(1, 3).reshape(len(x), x.shape[2], -1),
+            "you have swapped H and D. Swap H and T: axes 1 and 2.",
+            2,
+        ),
+        Mistake(
+            "wrong-axes",
+            lambda x: x.transpose(0, 1).reshape(len(x), x.shape[2], -1),
+            "you have swapped B and H. Swap H and T: axes 1 and 2.",
             2,
         ),
         Mistake(
@@ -1535,7 +1970,9 @@ def attention_module(
                 q, k, v = (split(made[i], self.n_head) for i in order)
             else:
                 q, k, v = parts(self.c_attn, x, self.n_head)
-            if cache is not None and caching == "yes":
+            if cache is not None and caching == "twice":
+                k, v = cache.append(k, v)
+            if cache is not None and caching in ("yes", "twice"):
                 k, v = cache.append(k, v)
             elif cache is not None and caching == "unread":
                 cache.append(k, v)
@@ -1733,8 +2170,8 @@ MODULE_MISTAKES = [
     Mistake(
         "ignores-seen",
         attention_module(mask=lambda T, S, cached: lower(T, T)),
-        "your mask is T x T, and that does not fit when tokens were cached: k and v are S long then. The mask "
-        "wanted is causal_mask(T, S), with S counting the cached tokens as well.",
+        "your mask is T x T, and that does not fit when tokens were cached: k and v are S long then. The "
+        "mask wanted is causal_mask(T, S), with S counting the cached tokens as well.",
         3,
     ),
     Mistake(
@@ -1766,6 +2203,13 @@ MODULE_MISTAKES = [
         3,
     ),
     Mistake(
+        "cached-twice",
+        attention_module(caching="twice"),
+        "with a cache you append k and v twice, and every token is in it twice. The line is there already, "
+        "between the two gaps: leave it out of yours.",
+        1,
+    ),
+    Mistake(
         "cache-before-split",
         attention_module(caching="unsplit"),
         "you hand k and v to the cache as (B, T, C). Split them into heads first: the cache takes (B, H, T, "
@@ -1794,11 +2238,25 @@ MODULE_MISTAKES = [
         split=split_dealt_out,
     ),
     *both(
+        "heads-as-width",
+        "you made D heads of width H, as if n_head were the width of a head. Use split_heads(part, "
+        "self.n_head).",
+        1,
+        split=split_by_width,
+    ),
+    *both(
         "A14",
         "after attention your rows hold pieces of several tokens. Use merge_heads: swap the axes H and T "
         "back before you join.",
         3,
         merge=merge_scrambled,
+    ),
+    *both(
+        "dealt-out",
+        "after attention the numbers of different heads alternate in your rows. Each head's D numbers should "
+        "stay together: use merge_heads.",
+        3,
+        merge=merge_dealt_out,
     ),
     *both(
         "needs-a-copy",
@@ -1850,6 +2308,34 @@ MODULE_MISTAKES = [
         )
     ),
     *both(
+        "keys-as-values",
+        "your values are the keys: the same part of c_attn's output is taken twice. The first C numbers "
+        "are q, the next C are k, the last C are v.",
+        1,
+        order=(0, 1, 1),
+    ),
+    *both(
+        "values-as-keys",
+        "your keys are the values: the same part of c_attn's output is taken twice. The first C numbers "
+        "are q, the next C are k, the last C are v.",
+        1,
+        order=(0, 2, 2),
+    ),
+    *both(
+        "queries-as-keys",
+        "your keys are the queries: the same part of c_attn's output is taken twice. The first C numbers "
+        "are q, the next C are k, the last C are v.",
+        1,
+        order=(0, 0, 2),
+    ),
+    *both(
+        "A13",
+        "you give the whole output of c_attn a new shape at once, with q, k and v in front, and the "
+        "numbers of different tokens get mixed up. Cut its last axis in three first: chunk(3, dim=-1).",
+        1,
+        parts=lambda c_attn, x, n_head: c_attn(x).reshape(3, len(x), n_head, x.shape[1], -1),
+    ),
+    *both(
         "interleaved",
         "you cut the output of c_attn into heads first and into q, k and v after that. In GPT-2 it is the "
         "other way round: the first C numbers are all of q, and q is then cut into heads.",
@@ -1862,14 +2348,14 @@ MODULE_MISTAKES = [
         attention_module(
             look=lambda q, k, v, hidden: F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
         ),
-        "is_causal=True starts the triangle in the upper left corner. When several tokens come to a cache that holds "
-        "some, it has to end in the lower right one: pass attn_mask=causal_mask(T, S).",
+        "is_causal=True starts the triangle in the upper left corner. When several tokens come to a cache "
+        "that holds some, it has to end in the lower right one: pass attn_mask=causal_mask(T, S).",
         3,
     ),
     *both(
         "mask-turned-round",
-        "your mask is the wrong way round. In F.scaled_dot_product_attention True means that a key may be seen "
-        "(nn.MultiheadAttention has it the other way).",
+        "your mask is the wrong way round. In F.scaled_dot_product_attention True means that a key may be "
+        "seen (nn.MultiheadAttention has it the other way).",
         2,
         look=lambda q, k, v, hidden: F.scaled_dot_product_attention(q, k, v, attn_mask=~hidden),
     ),
@@ -1896,20 +2382,28 @@ MODULE_MISTAKES = [
     ),
     *both(
         "residual",
-        "you add x to the result. That sum is the block's job (chapter 05); attention returns only what is to be added.",
+        "you add x to the result. That sum is the block's job (chapter 05); attention returns only what is "
+        "to be added.",
         3,
         end=lambda self, y, x: x + self.c_proj(join(y)),
     ),
     *both(
         "weight-not-turned",
-        "nn.Linear stores its weight as (out, in), so a product by hand needs weight.T. Call the layer: self.c_proj(...).",
+        "nn.Linear stores its weight as (out, in), so a product by hand needs weight.T. Call the layer: "
+        "self.c_proj(...).",
         3,
         end=lambda self, y, x: join(y) @ self.c_proj.weight + self.c_proj.bias,
     ),
     *both(
+        "A17",
+        "you multiply with c_proj's weight and leave out its bias. Call the layer: self.c_proj(...).",
+        3,
+        end=lambda self, y, x: join(y) @ self.c_proj.weight.T,
+    ),
+    *both(
         "every-third",
-        "you deal the numbers of c_attn out in turn: one to q, one to k, one to v. The first third is q, the second k, "
-        "the last v: chunk(3, dim=-1).",
+        "you deal the numbers of c_attn out in turn: one to q, one to k, one to v. The first third is q, "
+        "the second k, the last v: chunk(3, dim=-1).",
         1,
         parts=lambda c_attn, x, n_head: (view_heads(c_attn(x)[..., i::3], n_head) for i in range(3)),
     ),
@@ -1918,7 +2412,8 @@ MODULE_MISTAKES = [
         attention_module(
             parts=lambda c_attn, x, n_head: (view_heads(part, n_head) for part in c_attn(x).split(3, dim=-1))
         ),
-        "split takes the size of a piece, so yours have 3 numbers each. chunk(3, dim=-1) takes the number of pieces.",
+        "split takes the size of a piece, so yours have 3 numbers each. chunk(3, dim=-1) takes the number of "
+        "pieces.",
         1,
     ),
     Mistake(
@@ -1949,11 +2444,44 @@ MODULE_MISTAKES = [
     ),
 ]
 
+SLIPS = [
+    ("A13", "your heads mix numbers of different tokens: use split_heads.", dict(split=split_across_tokens)),
+    ("order-kqv", "you read the output of c_attn as k, q, v, not as q, k, v.", dict(order=(1, 0, 2))),
+    ("order-qvk", "you read the output of c_attn as q, v, k, not as q, k, v.", dict(order=(0, 2, 1))),
+    ("order-vkq", "you read the output of c_attn as v, k, q, not as q, k, v.", dict(order=(2, 1, 0))),
+    ("A01", "you do not divide the scores by the square root of D.", dict(look=UNSCALED)),
+    ("A02", "you divide the scores by the square root of C instead of D.", dict(look=BY_ROOT_OF_C)),
+    ("A11", "your softmax runs over the queries instead of the keys.", dict(look=OVER_QUERIES)),
+    (
+        "A04",
+        "every token looks at the whole text: hand `attend` the causal mask.",
+        dict(mask=lambda T, S, cached: None),
+    ),
+    (
+        "ignores-seen",
+        "with a cache your mask hides tokens that were read before: take causal_mask(T, S).",
+        dict(mask=lambda T, S, cached: tril_at(lambda T, S: 0)(T, S)),
+    ),
+    (
+        "ignores-seen",
+        "with a cache your T x T mask does not fit: take causal_mask(T, S).",
+        dict(mask=lambda T, S, cached: lower(T, T)),
+    ),
+    ("A14", "your rows hold pieces of several tokens: use merge_heads.", dict(merge=merge_scrambled)),
+    ("A16", "your result does not go through self.c_proj.", dict(project=False)),
+]
+
+MODULE_MISTAKES += [
+    Mistake(name, attention_module(**first, **second), f"{says} Besides, {rest}", 2)
+    for (name, says, first), (_, rest, second) in combinations(SLIPS, 2)
+    if not first.keys() & second.keys()
+]
+
 CAUSAL_SELF_ATTENTION = Exercise(
     number="3.7",
     name="CausalSelfAttention",
     level=3,
-    minutes=20,
+    minutes=15,
     done="this is GPT-2's attention layer: it takes the published weights as they are.",
     hints=(
         "First gap: self.c_attn(x) is (B, T, 3C), with q, k and v side by side, in this order. chunk(3, "

@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from itertools import combinations
 
 import torch
 import torch.nn.functional as F
@@ -38,8 +39,11 @@ def numbers():
     ]
 
 
+FACTOR = math.sqrt(2 / math.pi)
+
+
 def inner(x):
-    return math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    return FACTOR * (x + 0.044715 * x**3)
 
 
 def relu(x):
@@ -92,6 +96,15 @@ def tanh_upside_down(x):
 
 def tanh_cubes_the_sum(x):
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + (0.044715 * x) ** 3)))
+
+
+def tanh_with(factor=FACTOR, of_cube=0.044715):
+    """Return the tanh form with other numbers in it."""
+
+    def gelu(x):
+        return 0.5 * x * (1 + torch.tanh(factor * (x + of_cube * x**3)))
+
+    return gelu
 
 
 def tanh_fused(x):
@@ -172,20 +185,21 @@ WEIGHTS = ("c_fc.weight", "c_fc.bias", "c_proj.weight", "c_proj.bias")
 
 
 def run_mlp(answer, n_embd, x):
-    """Build the MLP, look at its weights, fill them by name and run it if they are as they should be."""
+    """Build the MLP, fill its weights by name and run it; raise ValueError if they are not as they should "
+    "be."""
     C, N = n_embd, 4 * n_embd
-    shapes = dict(zip(WEIGHTS, ((N, C), (N,), (C, N), (C,))))
+    want = dict(sorted(zip(WEIGHTS, ((N, C), (N,), (C, N), (C,)))))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
         mlp = answer(GPT2Config(vocab_size=11, n_positions=7, n_embd=n_embd, n_layer=1, n_head=1))
-        found = {name: tuple(parameter.shape) for name, parameter in mlp.named_parameters()}
-        if found != shapes:
-            return {"weights": found}
+        have = {name: tuple(parameter.shape) for name, parameter in sorted(mlp.named_parameters())}
+        if have != want:
+            raise ValueError(f"its parameters are {have}, but the checkpoint has {want}")
         with torch.no_grad():
             for name, parameter in mlp.named_parameters():
                 parameter.copy_(drawn(*parameter.shape, seed=zlib.crc32(name.encode())))
             torch.manual_seed(5)
-            return {"weights": found, "result": mlp(x)}
+            return mlp(x)
 
 
 def mlp_cases():
@@ -233,6 +247,10 @@ class WithTanh(TwoLayers):
     bend = staticmethod(torch.tanh)
 
 
+class WithSiLU(TwoLayers):
+    bend = staticmethod(silu)
+
+
 class NotWider(TwoLayers):
     times = 1
 
@@ -264,9 +282,12 @@ class FixedSizes(TwoLayers):
         self.c_fc, self.c_proj = nn.Linear(768, 3072), nn.Linear(3072, 768)
 
 
-class AddsInput(TwoLayers):
-    def forward(self, x):
-        return x + super().forward(x)
+def adding_input(scaffold):
+    class AddsInput(scaffold):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    return AddsInput
 
 
 class BendsTwice(TwoLayers):
@@ -274,9 +295,12 @@ class BendsTwice(TwoLayers):
         return bend(super().forward(x))
 
 
-class BendsOutput(TwoLayers):
-    def forward(self, x):
-        return bend(self.c_proj(self.c_fc(x)))
+def bending_output(f):
+    class BendsOutput(TwoLayers):
+        def forward(self, x):
+            return f(self.c_proj(self.c_fc(x)))
+
+    return BendsOutput
 
 
 class BendsInput(TwoLayers):
@@ -294,14 +318,21 @@ class DropsOut(TwoLayers):
         return F.dropout(super().forward(x), 0.1, self.training)
 
 
-class OtherNames(nn.Module):
+def with_names(first, last):
+    class OtherNames(nn.Module):
+        def __init__(self, config):
+            super().__init__()
+            self.add_module(first, nn.Linear(config.n_embd, 4 * config.n_embd))
+            self.add_module(last, nn.Linear(4 * config.n_embd, config.n_embd))
+
+    return OtherNames
+
+
+class InSequential(nn.Module):
     def __init__(self, config):
         super().__init__()
-        self.fc1 = nn.Linear(config.n_embd, 4 * config.n_embd)
-        self.fc2 = nn.Linear(4 * config.n_embd, config.n_embd)
-
-    def forward(self, x):
-        return self.fc2(bend(self.fc1(x)))
+        C = config.n_embd
+        self.net = nn.Sequential(nn.Linear(C, 4 * C), nn.GELU(approximate="tanh"), nn.Linear(4 * C, C))
 
 
 class WithModule(TwoLayers):
@@ -405,6 +436,164 @@ def count_shares(n_embd):
     }
 
 
+def count_with_total(n_embd):
+    parts = count(in_attention, in_mlp, in_norms)(n_embd)
+    return {**parts, "total": sum(parts.values())}
+
+
+RIGHT_COUNTS = dict(attention=in_attention, mlp=in_mlp, layer_norms=in_norms)
+COUNTING_SLIPS = {
+    "attention": [
+        (
+            "no-biases",
+            lambda C: 4 * C * C,
+            "in attention you count the matrices without the biases: 3 * n_embd in c_attn, n_embd in c_proj.",
+            1,
+        ),
+        (
+            "attention-bias",
+            lambda C: 4 * C * C + 2 * C,
+            "both your biases in attention have n_embd numbers: that of c_attn is as long as what c_attn "
+            "returns, 3 * n_embd.",
+            2,
+        ),
+        (
+            "attention-bias",
+            lambda C: 4 * C * C + 3 * C,
+            "you count the bias of c_attn and not that of c_proj, which has n_embd numbers.",
+            2,
+        ),
+        (
+            "attention-bias",
+            lambda C: 4 * C * C + C,
+            "you count the bias of c_proj and not that of c_attn, which has 3 * n_embd numbers.",
+            2,
+        ),
+        (
+            "A16",
+            lambda C: 3 * C * C + 3 * C,
+            "you count c_attn but not c_proj in attention, with n_embd * n_embd weights and n_embd biases.",
+            2,
+        ),
+        (
+            "A16",
+            lambda C: 3 * C * C,
+            "you count the matrix of c_attn alone in attention: c_proj and the biases are missing.",
+            2,
+        ),
+        (
+            "one-of-three",
+            lambda C: 2 * C * C + 2 * C,
+            "you count c_attn as n_embd to n_embd: it makes q, k and v at once, so it goes from n_embd to "
+            "3 * n_embd.",
+            2,
+        ),
+        (
+            "projection-too-wide",
+            lambda C: 6 * C * C + 4 * C,
+            "you count c_proj in attention as 3 * n_embd to n_embd: what comes to it are the mixed values, "
+            "n_embd numbers.",
+            2,
+        ),
+        (
+            "times-heads",
+            lambda C: 12 * (3 * C * C + 3 * C) + C * C + C,
+            "you count q, k and v in full for each of 12 heads: the heads share one c_attn, and each takes "
+            "a slice of it.",
+            2,
+        ),
+    ],
+    "mlp": [
+        (
+            "no-biases",
+            lambda C: 8 * C * C,
+            "in the MLP you count the matrices without the biases: 4 * n_embd in c_fc, n_embd in c_proj.",
+            1,
+        ),
+        (
+            "hidden-bias",
+            lambda C: 8 * C * C + 2 * C,
+            "both biases of your MLP have n_embd numbers: that of c_fc is as long as what c_fc returns, "
+            "4 * n_embd.",
+            2,
+        ),
+        (
+            "output-bias",
+            lambda C: 8 * C * C + 8 * C,
+            "both biases of your MLP have 4 * n_embd numbers: that of c_proj is as long as what c_proj "
+            "returns, n_embd.",
+            2,
+        ),
+        (
+            "one-bias",
+            lambda C: 8 * C * C + 4 * C,
+            "in the MLP you count the bias of c_fc and not that of c_proj, which has n_embd numbers.",
+            2,
+        ),
+        (
+            "one-bias",
+            lambda C: 8 * C * C + C,
+            "in the MLP you count the bias of c_proj and not that of c_fc, which has 4 * n_embd numbers.",
+            2,
+        ),
+        (
+            "one-way",
+            lambda C: 4 * C * C + 4 * C,
+            "you count c_fc but not c_proj in the MLP: the way back has 4 * n_embd * n_embd weights too.",
+            2,
+        ),
+        (
+            "one-way",
+            lambda C: 4 * C * C + 5 * C,
+            "you count one matrix of 4 * n_embd * n_embd weights in the MLP: there are two of them, in "
+            "c_fc and in c_proj.",
+            2,
+        ),
+        (
+            "mlp-not-wider",
+            lambda C: 2 * C * C + 2 * C,
+            "your MLP is as wide inside as outside: it goes from n_embd to 4 * n_embd and back.",
+            2,
+        ),
+    ],
+    "layer_norms": [
+        (
+            "half-the-norms",
+            lambda C: 2 * C,
+            "you count 2 * n_embd for the LayerNorms: there are two of them, and each has a gain and a bias.",
+            3,
+        ),
+        (
+            "half-the-norms",
+            lambda C: C,
+            "you count n_embd for the LayerNorms: there are two of them, and each has a gain and a bias.",
+            3,
+        ),
+        (
+            "norms-forgotten",
+            lambda C: 0,
+            "you count nothing for the LayerNorms: there are two, each with a gain and a bias of n_embd "
+            "numbers.",
+            3,
+        ),
+        (
+            "norms-as-numbers",
+            lambda C: 4,
+            "you count one gain and one bias for each LayerNorm: it has n_embd of each, one for every "
+            "channel.",
+            3,
+        ),
+        (
+            "last-norm-too",
+            lambda C: 6 * C,
+            "you count three LayerNorms: a block has two, and the last one of the model stands after all "
+            "blocks.",
+            3,
+        ),
+    ],
+}
+
+
 # 4.5: neuron by neuron
 
 
@@ -423,33 +612,41 @@ def neuron_cases():
     ]
 
 
-def neurons_with(f):
-    """Return an answer with another bend f."""
+def neurons_with(f, bias=True, rows=lambda weight: weight.T):
+    """Return an answer with another bend f, without the bias, or with other rows of c_proj_weight."""
 
     def neuron_contributions(x, c_fc_weight, c_fc_bias, c_proj_weight):
-        return f(c_fc_weight @ x + c_fc_bias)[:, None] * c_proj_weight.T
+        strengths = f(c_fc_weight @ x + (c_fc_bias if bias else 0))
+        return strengths[:, None] * rows(c_proj_weight)
 
     return neuron_contributions
 
 
-def neurons_without_bias(x, c_fc_weight, c_fc_bias, c_proj_weight):
-    return bend(c_fc_weight @ x)[:, None] * c_proj_weight.T
+def reshaped(weight):
+    return weight.reshape(weight.shape[1], weight.shape[0])
+
+
+def neurons_on_their_side(f, bias=True):
+    def neuron_contributions(*arguments):
+        return neurons_with(f, bias)(*arguments).T
+
+    return neuron_contributions
+
+
+def neurons_bias_outside(x, c_fc_weight, c_fc_bias, c_proj_weight):
+    return bend(c_fc_weight @ x)[:, None] * c_proj_weight.T + c_fc_bias[:, None]
+
+
+def neurons_bias_for_each_product(x, c_fc_weight, c_fc_bias, c_proj_weight):
+    return bend((c_fc_weight * x + c_fc_bias[:, None]).sum(1))[:, None] * c_proj_weight.T
 
 
 def neurons_bias_late(x, c_fc_weight, c_fc_bias, c_proj_weight):
     return (bend(c_fc_weight @ x) + c_fc_bias)[:, None] * c_proj_weight.T
 
 
-def neurons_reshaped(x, c_fc_weight, c_fc_bias, c_proj_weight):
-    return bend(c_fc_weight @ x + c_fc_bias)[:, None] * c_proj_weight.reshape(c_fc_weight.shape)
-
-
 def neurons_keys_for_values(x, c_fc_weight, c_fc_bias, c_proj_weight):
     return bend(c_fc_weight @ x + c_fc_bias)[:, None] * c_fc_weight
-
-
-def neurons_transposed(x, c_fc_weight, c_fc_bias, c_proj_weight):
-    return bend(c_fc_weight @ x + c_fc_bias) * c_proj_weight
 
 
 def neurons_summed(x, c_fc_weight, c_fc_bias, c_proj_weight):
@@ -504,6 +701,13 @@ SIGMOID_SAYS = (
 )
 
 
+OTHER_BENDS = [
+    (exact, "your bend is the exact GELU"),
+    (relu, "your bend is ReLU"),
+    (lambda z: z, "your strengths are not bent"),
+]
+
+
 class WithoutFirstBias(TwoLayers):
     def __init__(self, config):
         super().__init__(config)
@@ -530,6 +734,17 @@ class ForgetsLast(TwoLayers):
     def __init__(self, config):
         super().__init__(config)
         del self.c_proj
+
+
+class ForgetsBoth(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+
+
+class ProjectsNarrow(TwoLayers):
+    def __init__(self, config):
+        super().__init__(config)
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd)
 
 
 class WithNorm(TwoLayers):
@@ -571,6 +786,7 @@ EXERCISES = [
             "line and this in the next.",
         ),
         cases=numbers,
+        tolerance=3e-6,
         mistakes=[
             Mistake(
                 "N06",
@@ -616,7 +832,7 @@ EXERCISES = [
             Mistake(
                 "no-cube",
                 tanh_without_cube,
-                "the term 0.044715 x³ is missing. Without it the form is off by up to 0.02.",
+                "the term 0.044715 x³ is missing. Without it the form is off by up to 0.03.",
             ),
             Mistake(
                 "cube-outside",
@@ -650,23 +866,107 @@ EXERCISES = [
                 "pi), about 0.798.",
                 2,
             ),
+            *(
+                Mistake(
+                    "missing-bracket",
+                    wrong,
+                    "* goes before +, so your tanh is added and not multiplied. Put brackets around the "
+                    "sum: x / 2 times (1 + tanh).",
+                    3,
+                )
+                for wrong in (
+                    lambda x: 0.5 * x * 1 + torch.tanh(inner(x)),
+                    lambda x: 0.5 * (x + torch.tanh(inner(x))),
+                    lambda x: 0.5 * x + (1 + torch.tanh(inner(x))),
+                )
+            ),
             Mistake(
-                "missing-bracket",
-                lambda x: 0.5 * x * 1 + torch.tanh(inner(x)),
-                "* goes before +, so your tanh is added to x / 2. Put brackets around the sum: x / 2 times (1 + tanh).",
+                "one-inside",
+                lambda x: 0.5 * x * torch.tanh(1 + inner(x)),
+                "your 1 stands inside the tanh. Add it to the result of tanh: 1 + tanh(...).",
+                3,
+            ),
+            *(
+                Mistake(
+                    "digit-lost",
+                    tanh_with(of_cube=number),
+                    f"your factor of the cube is {number}: a digit is wrong or missing. It should be "
+                    "0.044715.",
+                    1,
+                )
+                for number in (0.44715, 0.0044715, 0.04715, 0.047715, 0.04475, 0.04415)
+            ),
+            *(
+                Mistake(
+                    "rounded",
+                    tanh_with(of_cube=number),
+                    f"you have rounded the factor of the cube to {number}. GPT-2 takes 0.044715: write all "
+                    "its digits.",
+                    1,
+                )
+                for number in (0.04, 0.044, 0.045, 0.0447)
+            ),
+            *(
+                Mistake(
+                    "rounded",
+                    tanh_with(number),
+                    f"your factor of the sum is {number}, which is rounded too far. Let Python compute it: "
+                    "math.sqrt(2 / math.pi).",
+                    2,
+                )
+                for number in (0.8, 0.79, 0.797, 0.798, 0.7979)
+            ),
+            *(
+                Mistake(
+                    "other-root",
+                    tanh_with(number),
+                    f"your factor is {term}, about {number:.3f}. It should be the root of the whole "
+                    "fraction, sqrt(2 / pi), about 0.798.",
+                    2,
+                )
+                for term, number in (
+                    ("sqrt(2 * pi)", math.sqrt(2 * math.pi)),
+                    ("2 / sqrt(pi)", 2 / math.sqrt(math.pi)),
+                )
+            ),
+            Mistake(
+                "no-factor",
+                tanh_with(1.0),
+                "the factor in front of the sum is missing. It is the root of 2 / pi, about 0.798.",
                 2,
             ),
             Mistake(
-                "digit-lost",
-                lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.44715 * x**3))),
-                "your factor of the cube is 0.44715. A zero is missing: 0.044715.",
+                "no-power",
+                lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x))),
+                "you have 0.044715 x without the third power. Write x**3.",
+                1,
+            ),
+            Mistake(
+                "cubed-sum",
+                lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x) ** 3)),
+                "you take the third power of the whole sum. Only the x next to 0.044715 is cubed.",
+                1,
+            ),
+            Mistake(
+                "half-the-factor",
+                tanh_with(FACTOR / 2),
+                "what goes into your tanh is half of what it should be: the factor is sqrt(2 / pi), about "
+                "0.798, not 1 / sqrt(2 * pi), about 0.399. If you took sigmoid for (1 + tanh) / 2, it "
+                "needs sigmoid(2z).",
                 2,
+            ),
+            Mistake(
+                "plain-tanh",
+                torch.tanh,
+                'this is tanh itself. "The tanh form" is GELU written with tanh: half of x times (1 + tanh '
+                "of something).",
+                3,
             ),
             Mistake(
                 "minus",
                 lambda x: 0.5 * x * (1 - torch.tanh(inner(x))),
                 "with 1 - tanh large numbers vanish and negative ones pass. It should be 1 + tanh.",
-                2,
+                3,
             ),
         ],
         styles=[tanh_fused, tanh_as_sigmoid, tanh_in_double, tanh_by_loops],
@@ -750,16 +1050,84 @@ EXERCISES = [
                 SIGMOID_SAYS.replace("GPT-2 was trained with the tanh", "Use erf for the exact"),
             ),
             Mistake(
-                "missing-bracket",
-                lambda x: 0.5 * x * 1 + torch.erf(x / math.sqrt(2)),
-                "* goes before +, so your erf is added to x / 2. Put brackets around the sum: x / 2 times (1 + erf).",
+                "silu",
+                silu,
+                "this is x * sigmoid(x), called SiLU or Swish, a relative of GELU. The share is to come from "
+                "erf.",
+                1,
+            ),
+            *(
+                Mistake(
+                    "missing-bracket",
+                    wrong,
+                    "* goes before +, so your erf is added and not multiplied. Put brackets around the "
+                    "sum: x / 2 times (1 + erf).",
+                    3,
+                )
+                for wrong in (
+                    lambda x: 0.5 * x * 1 + torch.erf(x / math.sqrt(2)),
+                    lambda x: 0.5 * (x + torch.erf(x / math.sqrt(2))),
+                )
+            ),
+            Mistake(
+                "root-outside",
+                lambda x: 0.5 * x * (1 + torch.erf(x) / math.sqrt(2)),
+                "you divide the result of erf by the root of 2. It is x that should be divided, inside erf.",
+                3,
+            ),
+            Mistake(
+                "root-of-two-pi",
+                lambda x: 0.5 * x * (1 + torch.erf(x / math.sqrt(2 * math.pi))),
+                "you divide x by the root of 2 pi. It should be the root of 2 alone.",
+                3,
+            ),
+            *(
+                Mistake(
+                    "rounded",
+                    lambda x, root=root: 0.5 * x * (1 + torch.erf(x / root)),
+                    f"you divide x by {root}, which is rounded too far. Let Python compute the root: "
+                    "math.sqrt(2).",
+                    3,
+                )
+                for root in (1.4, 1.41, 1.414)
+            ),
+            Mistake(
+                "no-one",
+                lambda x: x * torch.erf(x / math.sqrt(2)),
+                "you multiply by erf alone, which is negative for negative x. Add 1 and halve: the share "
+                "lies between 0 and 1.",
                 2,
             ),
             Mistake(
-                "forms-mixed",
-                lambda x: 0.5 * x * (1 + torch.erf((x + 0.044715 * x**3) / math.sqrt(2))),
-                "you mix the two forms. The cube belongs to the tanh form; erf takes x divided by the root of 2 alone.",
-                3,
+                "no-x",
+                lambda x: 1 + torch.erf(x / math.sqrt(2)),
+                "you return 1 + erf. Half of it is the share, and GELU is x times this share.",
+                1,
+            ),
+            Mistake(
+                "erfc-for-erf",
+                lambda x: 0.5 * x * (1 + torch.erfc(x / math.sqrt(2))),
+                "you take erfc, which is 1 - erf. It should be torch.erf.",
+                1,
+            ),
+            Mistake(
+                "tanh-for-erf",
+                lambda x: 0.5 * x * (1 + torch.tanh(x / math.sqrt(2))),
+                "you take tanh of x divided by the root of 2. Here it is erf of that: torch.erf.",
+                1,
+            ),
+            *(
+                Mistake(
+                    "forms-mixed",
+                    wrong,
+                    "you mix the two forms. The cube belongs to the tanh form; erf takes x divided by the "
+                    "root of 2 alone.",
+                    3,
+                )
+                for wrong in (
+                    lambda x: 0.5 * x * (1 + torch.erf((x + 0.044715 * x**3) / math.sqrt(2))),
+                    lambda x: 0.5 * x * (1 + torch.erf(inner(x))),
+                )
             ),
         ],
         styles=[erf_by_ndtr, erf_by_distribution, erf_by_complement, erf_by_loops, exact],
@@ -802,6 +1170,13 @@ EXERCISES = [
                 2,
             ),
             Mistake("sigmoid-form", WithSigmoidForm, SIGMOID_SAYS, 3),
+            Mistake(
+                "silu",
+                WithSiLU,
+                "your bend is x * sigmoid(x), called SiLU or Swish. GPT-2's is GELU in the tanh form; use "
+                "your gelu from 4.1.",
+                3,
+            ),
             Mistake(
                 "plain-tanh",
                 WithTanh,
@@ -851,10 +1226,24 @@ EXERCISES = [
             ),
             Mistake(
                 "adds-input",
-                AddsInput,
+                adding_input(TwoLayers),
                 "your forward adds x to the result. That sum is the block's job (chapter 05); the MLP "
                 "returns only what is to be added.",
                 3,
+            ),
+            *(
+                Mistake(
+                    "adds-input",
+                    adding_input(scaffold),
+                    "your forward adds x to the result, which is the block's job (chapter 05). Besides, "
+                    f"{rest}",
+                    3,
+                )
+                for scaffold, rest in (
+                    (WithExactGELU, "your bend is the exact GELU and not the tanh form."),
+                    (WithReLU, "your bend is ReLU and not GELU."),
+                    (WithoutBend, "nothing stands between the two layers: put gelu there."),
+                )
             ),
             Mistake(
                 "bends-twice",
@@ -865,10 +1254,20 @@ EXERCISES = [
             ),
             Mistake(
                 "bends-output",
-                BendsOutput,
+                bending_output(bend),
                 "your bend comes after c_proj, so the two layers in front of it are worth one. It "
                 "should stand between c_fc and c_proj.",
                 2,
+            ),
+            *(
+                Mistake(
+                    "bends-output",
+                    bending_output(f),
+                    "your bend comes after c_proj, so the two layers in front of it are worth one. It should "
+                    f"stand between c_fc and c_proj, and be GPT-2's GELU, not {name}.",
+                    2,
+                )
+                for f, name in ((exact, "the exact one"), (relu, "ReLU"))
             ),
             Mistake(
                 "bends-input",
@@ -890,11 +1289,26 @@ EXERCISES = [
                 "same input gives the same output.",
                 3,
             ),
+            *(
+                Mistake(
+                    "other-names",
+                    wrong,
+                    "your layers have other names. Call them c_fc and c_proj, as the published checkpoint "
+                    "does, or its weights will not find them.",
+                    1,
+                )
+                for wrong in (
+                    with_names("fc1", "fc2"),
+                    with_names("fc", "proj"),
+                    with_names("linear1", "linear2"),
+                    with_names("c_fc1", "c_fc2"),
+                )
+            ),
             Mistake(
                 "other-names",
-                OtherNames,
-                "your layers have other names. Call them c_fc and c_proj, as the published checkpoint "
-                "does, or its weights will not find them.",
+                InSequential,
+                "your layers are parts of a Sequential, and so their weights are called net.0 and net.2. "
+                "Assign them to self.c_fc and self.c_proj, as the published checkpoint calls them.",
                 1,
             ),
             Mistake(
@@ -912,31 +1326,50 @@ EXERCISES = [
             Mistake(
                 "without-self",
                 ForgetsFirst,
-                "c_fc is not kept: a layer belongs to the module only if it is assigned to self. Write self.c_fc = ...",
+                "your module has no c_fc. Make that layer, and assign it to self: self.c_fc = "
+                "nn.Linear(...).",
                 1,
             ),
             Mistake(
                 "without-self",
                 ForgetsLast,
-                "c_proj is not kept: a layer belongs to the module only if it is assigned to self. Write self.c_proj = ...",
+                "your module has no c_proj. Make that layer, and assign it to self: self.c_proj = "
+                "nn.Linear(...).",
+                1,
+            ),
+            Mistake(
+                "without-self",
+                ForgetsBoth,
+                "your module has no weights. A layer belongs to the module only if it is assigned to self: "
+                "self.c_fc = nn.Linear(...).",
+                1,
+            ),
+            Mistake(
+                "narrow-projection",
+                ProjectsNarrow,
+                "your c_proj takes n_embd numbers, but c_fc returns four times as many. It should go from "
+                "4 * n_embd to n_embd.",
                 1,
             ),
             Mistake(
                 "one-too-many",
                 WithNorm,
-                "there is a third layer with weights, a LayerNorm. It belongs to the block (chapter 05): the MLP has c_fc and c_proj alone.",
+                "there is a third layer with weights, a LayerNorm. It belongs to the block (chapter 05): "
+                "the MLP has c_fc and c_proj alone.",
                 1,
             ),
             Mistake(
                 "bare-matrices",
                 BareMatrices,
-                "your c_fc and c_proj are bare matrices. Make them nn.Linear, which has weight and bias under these names.",
+                "your c_fc and c_proj are bare matrices. Make them nn.Linear, which has weight and bias "
+                "under these names.",
                 1,
             ),
             Mistake(
                 "thrown-away",
                 ThrowsAway,
-                "you call the layers and throw their results away. Give each result a name, and hand it to the next step.",
+                "your result is gelu(x): no layer has a part in it. Give the result of each step a name, "
+                "and hand it to the next step.",
                 2,
             ),
             Mistake(
@@ -972,73 +1405,57 @@ EXERCISES = [
                 "of GPT-2 has one, as long as its output.",
                 1,
             ),
-            Mistake(
-                "half-the-norms",
-                count(in_attention, in_mlp, lambda C: 2 * C),
-                "you count 2 * n_embd for the LayerNorms. There are two of them, and each has a gain "
-                "and a bias.",
-                3,
+            *(
+                Mistake(name, count(**{**RIGHT_COUNTS, part: formula}), says, hint)
+                for part, slips in COUNTING_SLIPS.items()
+                for name, formula, says, hint in slips
+            ),
+            *(
+                Mistake(
+                    name,
+                    count(**{**RIGHT_COUNTS, part: formula, other: second}),
+                    f"{says} Besides, {rest}",
+                    2,
+                )
+                for part, other in combinations(COUNTING_SLIPS, 2)
+                for name, formula, says, _ in COUNTING_SLIPS[part]
+                for _, second, rest, _ in COUNTING_SLIPS[other]
             ),
             Mistake(
-                "norms-forgotten",
-                count(in_attention, in_mlp, lambda C: 0),
-                "you count nothing for the LayerNorms. There are two, each with a gain and a bias of "
-                "n_embd numbers.",
-                3,
+                "no-biases",
+                count(lambda C: 4 * C * C, lambda C: 8 * C * C, lambda C: 2 * C),
+                "you count no bias anywhere. Every linear layer has one, as long as its output, and so has "
+                "every LayerNorm.",
+                1,
             ),
             Mistake(
-                "norms-as-numbers",
-                count(in_attention, in_mlp, lambda C: 4),
-                "you count one gain and one bias for each LayerNorm. It has one of each for every channel, "
-                "so n_embd of them.",
-                3,
-            ),
-            Mistake(
-                "A16",
-                count(lambda C: 3 * C * C + 3 * C, in_mlp, in_norms),
-                "you count c_attn but not c_proj in attention. The projection after the heads has "
-                "n_embd * n_embd weights and n_embd biases.",
+                "parts-exchanged",
+                count(in_mlp, in_attention, in_norms),
+                "attention and MLP have changed places. Attention is the smaller part.",
                 2,
             ),
-            Mistake(
-                "one-of-three",
-                count(lambda C: 2 * C * C + 2 * C, in_mlp, in_norms),
-                "you count c_attn as n_embd to n_embd. It makes q, k and v at once, so it goes from "
-                "n_embd to 3 * n_embd.",
-                2,
+            *(
+                Mistake(
+                    "other-keys",
+                    lambda n_embd, keys=keys: dict(
+                        zip(keys, (in_attention(n_embd), in_mlp(n_embd), in_norms(n_embd)))
+                    ),
+                    'your numbers are right, but under other keys. The keys are "attention", "mlp" and '
+                    '"layer_norms".',
+                    1,
+                )
+                for keys in (
+                    ("attention", "mlp", "layer_norm"),
+                    ("attention", "MLP", "layer_norms"),
+                    ("attn", "mlp", "ln"),
+                    ("attn", "mlp", "layer_norms"),
+                )
             ),
             Mistake(
-                "times-heads",
-                count(lambda C: 12 * (3 * C * C + 3 * C) + C * C + C, in_mlp, in_norms),
-                "you count q, k and v in full for each of 12 heads. The heads share one c_attn: each "
-                "takes a slice of it, and the number of heads does not matter.",
-                2,
-            ),
-            Mistake(
-                "one-way",
-                count(in_attention, lambda C: 4 * C * C + 4 * C, in_norms),
-                "you count c_fc but not c_proj in the MLP. The way back has 4 * n_embd * n_embd weights too.",
-                2,
-            ),
-            Mistake(
-                "hidden-bias",
-                count(in_attention, lambda C: 8 * C * C + 2 * C, in_norms),
-                "both biases of your MLP have n_embd numbers. That of c_fc is as long as what c_fc "
-                "returns: 4 * n_embd.",
-                2,
-            ),
-            Mistake(
-                "output-bias",
-                count(in_attention, lambda C: 8 * C * C + 8 * C, in_norms),
-                "both biases of your MLP have 4 * n_embd numbers. That of c_proj is as long as what c_proj "
-                "returns: n_embd.",
-                2,
-            ),
-            Mistake(
-                "mlp-not-wider",
-                count(in_attention, lambda C: 2 * C * C + 2 * C, in_norms),
-                "your MLP is as wide inside as outside. It goes from n_embd to 4 * n_embd and back.",
-                2,
+                "total-too",
+                count_with_total,
+                "your dict has the total in it as well. Return the three parts; the next cell adds them up.",
+                1,
             ),
             Mistake(
                 "all-layers",
@@ -1046,11 +1463,14 @@ EXERCISES = [
                 "your numbers are 12 times too large: you count 12 blocks. Count one.",
                 1,
             ),
-            Mistake(
-                "always-768",
-                lambda n_embd: count(in_attention, in_mlp, in_norms)(768),
-                "you count the block of GPT-2 small whatever n_embd is. Use the argument.",
-                1,
+            *(
+                Mistake(
+                    "always-one-width",
+                    lambda n_embd, width=width: count(in_attention, in_mlp, in_norms)(width),
+                    f"you count the block of width {width} whatever n_embd is. Use the argument.",
+                    1,
+                )
+                for width in (2, 768)
             ),
             Mistake(
                 "shares",
@@ -1093,9 +1513,19 @@ EXERCISES = [
             Mistake("sigmoid-form", neurons_with(quick), SIGMOID_SAYS, 1),
             Mistake(
                 "no-bias",
-                neurons_without_bias,
+                neurons_with(bend, bias=False),
                 "you leave out c_fc_bias. It belongs inside the bend: gelu(k·x + b).",
                 1,
+            ),
+            *(
+                Mistake(
+                    "no-bias",
+                    neurons_with(f, bias=False),
+                    f"you leave out c_fc_bias, and {rest}. A strength is gelu(k·x + b), with gelu in the "
+                    "tanh form.",
+                    1,
+                )
+                for f, rest in OTHER_BENDS
             ),
             Mistake(
                 "bias-late",
@@ -1104,11 +1534,34 @@ EXERCISES = [
                 1,
             ),
             Mistake(
+                "bias-late",
+                neurons_bias_outside,
+                "you add c_fc_bias to the contributions. It belongs inside the bend: gelu(k·x + b).",
+                1,
+            ),
+            Mistake(
+                "bias-many-times",
+                neurons_bias_for_each_product,
+                "you add c_fc_bias to each of the C products before you sum them up. Sum first, k·x, and "
+                "add the bias once.",
+                1,
+            ),
+            Mistake(
                 "reshaped",
-                neurons_reshaped,
+                neurons_with(bend, rows=reshaped),
                 "you reshape c_proj_weight to (N, C), which cuts its rows into pieces and mixes the "
                 "neurons. Transpose it: the columns become rows.",
                 2,
+            ),
+            *(
+                Mistake(
+                    "reshaped",
+                    neurons_with(f, rows=reshaped),
+                    f"you reshape c_proj_weight to (N, C), which mixes the neurons, and {rest}. Transpose "
+                    "the matrix, and bend the strengths with your gelu.",
+                    2,
+                )
+                for f, rest in OTHER_BENDS
             ),
             Mistake(
                 "rows-for-columns",
@@ -1126,9 +1579,26 @@ EXERCISES = [
             ),
             Mistake(
                 "transposed",
-                neurons_transposed,
+                neurons_on_their_side(bend),
                 "your numbers are right but lie on their side: (C, N). Each row should belong to one "
                 "neuron: (N, C).",
+                2,
+            ),
+            *(
+                Mistake(
+                    "transposed",
+                    neurons_on_their_side(f),
+                    f"your result lies on its side, (C, N) and not (N, C), and {rest}. Make one row for each "
+                    "neuron, and bend the strengths with your gelu.",
+                    2,
+                )
+                for f, rest in OTHER_BENDS
+            ),
+            Mistake(
+                "transposed",
+                neurons_on_their_side(bend, bias=False),
+                "your result lies on its side, (C, N) and not (N, C), and c_fc_bias is left out. Make one "
+                "row for each neuron, with the strength gelu(k·x + b).",
                 2,
             ),
             Mistake(

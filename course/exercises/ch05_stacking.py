@@ -1,7 +1,7 @@
 """The exercises of chapter 05: LayerNorm, the block, the stack, its size, its start, its checkpoint."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,7 @@ def norm_cases():
         ),
         (draw(2, 3, 4), 1 + draw(4, seed=1), draw(4, seed=2), 0.1),
         (0.03 * draw(3, 5, seed=3), draw(5, seed=4), draw(5, seed=5), 1e-3),
-        (10 + draw(4, 4, 4, seed=6), draw(4, seed=7), draw(4, seed=8), 1e-5),
+        (3 + draw(4, 4, 4, seed=6), draw(4, seed=7), draw(4, seed=8), 1e-5),
     ]
 
 
@@ -73,6 +73,12 @@ def norm_by_moments(x, weight, bias, eps):
     x = x.double()
     mean, square = x.mean(-1, keepdim=True), (x * x).mean(-1, keepdim=True)
     return torch.addcmul(bias.double(), (x - mean) * (square - mean**2 + eps).rsqrt(), weight.double())
+
+
+def norm_by_squares(x, weight, bias, eps):
+    mean = x.mean(-1, keepdim=True)
+    variance = (x * x).mean(-1, keepdim=True) - mean**2
+    return weight * (x - mean) / torch.sqrt(variance + eps) + bias
 
 
 def norm_by_loops(x, weight, bias, eps):
@@ -188,6 +194,56 @@ def drops_cache(self, x, cache=None):
     return x + self.mlp(self.ln_2(x))
 
 
+def with_norms(first, second):
+    """Return a forward in which these norms stand before attention and before the MLP."""
+
+    def forward(self, x, cache=None):
+        x = x + self.attn(first(self, x), cache)
+        return x + self.mlp(second(self, x))
+
+    return forward
+
+
+def normed_stream_at(first, second):
+    """Return a forward that normalizes the stream itself before attention, before the MLP, or not."""
+
+    def forward(self, x, cache=None):
+        norm = self.ln_1(x)
+        x = (norm if first else x) + self.attn(norm, cache)
+        norm = self.ln_2(x)
+        return (norm if second else x) + self.mlp(norm)
+
+    return forward
+
+
+def mlp_first_with_ln_1(self, x, cache=None):
+    x = x + self.mlp(self.ln_1(x))
+    return x + self.attn(self.ln_2(x), cache)
+
+
+def one_addition(self, x, cache=None):
+    return x + self.mlp(self.ln_2(self.attn(self.ln_1(x), cache)))
+
+
+def mlp_reads_attention(self, x, cache=None):
+    gathered = self.attn(self.ln_1(x), cache)
+    return x + gathered + self.mlp(self.ln_2(gathered))
+
+
+def without_x(self, x, cache=None):
+    gathered = self.attn(self.ln_1(x), cache)
+    return gathered + self.mlp(self.ln_2(x + gathered))
+
+
+def first_text_only(self, x, cache=None):
+    x = x + self.attn(self.ln_1(x), cache)[0]
+    return x + self.mlp(self.ln_2(x))
+
+
+def no_return(self, x, cache=None):
+    block_in_steps(self, x, cache)
+
+
 def mlp_first(self, x, cache=None):
     x = x + self.mlp(self.ln_2(x))
     return x + self.attn(self.ln_1(x), cache)
@@ -224,15 +280,43 @@ def count_cases():
     ]
 
 
-def make_count(head=0, positions=1, biases=1, norms=4, final=2, layers=None, masks=0, mlp=4):
-    """Return a count with the asked-for slips in it."""
+def make_count(
+    head=0, tokens=1, positions=1, biases=1, norms=4, final=2, layers=None, masks=0, mlp=4, squares=0, more=0
+):
+    """Return a count with the asked-for slips in it: squares more C * C and `more` C in each block."""
 
     def parameter_count(config):
         C, V, N, L = config.n_embd, config.vocab_size, config.n_positions, layers or config.n_layer
         block = norms * C + 4 * C * C + 2 * mlp * C * C + biases * (4 * C + mlp * C + C) + masks * N * N
-        return (1 + head) * V * C + positions * N * C + L * block + final * C
+        block += squares * C * C + more * C
+        return (tokens + head) * V * C + positions * N * C + L * block + final * C
 
     return parameter_count
+
+
+def count_with(**sizes):
+    """Return a count that takes some sizes for granted."""
+    return lambda config: make_count()(replace(config, **sizes))
+
+
+def count_of_each_head(config):
+    C, H, L = config.n_embd, config.n_head, config.n_layer
+    return make_count()(config) + L * (H - 1) * (3 * C * C + 3 * C)
+
+
+def count_times_tensors(config):
+    C, L = config.n_embd, config.n_layer
+    block = 4 * 4 * C + 2 * (12 * C * C + 9 * C)
+    return (config.vocab_size + config.n_positions) * C + L * block + 2 * 2 * C
+
+
+def count_all_times_layers(config):
+    return config.n_layer * make_count()(config)
+
+
+def count_tables_times_layers(config):
+    C, L = config.n_embd, config.n_layer
+    return make_count()(config) + (L - 1) * (config.vocab_size + config.n_positions) * C
 
 
 def count_by_loop(config):
@@ -343,7 +427,7 @@ def run_model(answer, T, length, last_only):
 
 def model_cases():
     """Without a cache; the last position only; with a cache that is empty, and one that is not."""
-    return [(4, None, False), (5, None, True), (4, 0, False), (2, 5, False), (1, 8, True)]
+    return [(4, None, False), (5, None, True), (4, 0, False), (2, 5, False), (1, 7, True)]
 
 
 class Stack(nn.Module):
@@ -369,6 +453,9 @@ class Stack(nn.Module):
     def blocks(self):
         return list(self.h)
 
+    def step(self, block, x, layer_cache):
+        return block(x, layer_cache)
+
     def embed(self, tokens, start):
         return self.wte(tokens) + self.wpe(self.positions(tokens, start))
 
@@ -384,7 +471,7 @@ class Stack(nn.Module):
     def forward(self, tokens, cache=None, *, last_only=False):
         x = self.embed(tokens, self.start(cache))
         for i, block in enumerate(self.blocks()):
-            x = block(x, self.layer_cache(cache, i))
+            x = self.step(block, x, self.layer_cache(cache, i))
         return self.head(self.final(self.choose(x, last_only)))
 
 
@@ -417,6 +504,49 @@ def forward_einsum(self, tokens, cache=None, *, last_only=False):
     )
 
 
+def discarded(self, block, x, layer_cache):
+    block(x, layer_cache)
+    return x
+
+
+def norm_unless(last):
+    """Return a model that leaves ln_f out when last_only is this."""
+
+    def choose(self, x, last_only):
+        x = Stack.choose(self, x, last_only)
+        return x if last_only == last else self.ln_f(x)
+
+    return stack(choose=choose, final=lambda self, x: x)
+
+
+def no_logits(self, tokens, cache=None, *, last_only=False):
+    Stack.forward(self, tokens, cache, last_only=last_only)
+
+
+def first_block_only(self, tokens, cache=None, *, last_only=False):
+    x = self.h[0](self.embed(tokens, self.start(cache)), self.layer_cache(cache, 0))
+    return self.head(self.final(self.choose(x, last_only)))
+
+
+def last_before_blocks(self, tokens, cache=None, *, last_only=False):
+    x = self.choose(self.embed(tokens, self.start(cache)), last_only)
+    for i, block in enumerate(self.h):
+        x = block(x, self.layer_cache(cache, i))
+    return self.head(self.final(x))
+
+
+def always_last_with_cache(self, tokens, cache=None, *, last_only=False):
+    return Stack.forward(self, tokens, cache, last_only=last_only or cache is not None)
+
+
+def newest_only(self, tokens, cache=None, *, last_only=False):
+    return Stack.forward(self, tokens if cache is None else tokens[:, -1:], cache, last_only=last_only)
+
+
+def empty_is_none(self, tokens, cache=None, *, last_only=False):
+    return Stack.forward(self, tokens, cache if cache and cache.length else None, last_only=last_only)
+
+
 def random_head(self, x):
     return x @ draw(x.shape[-1], self.config.vocab_size, seed=77)
 
@@ -430,12 +560,12 @@ def rename_cases():
         ("transformer.h.0.mlp.c_fc.weight", draw(2, 8)),
         ("h.1.attn.c_proj.weight", draw(3, 3, seed=1)),
         ("transformer.h.11.attn.c_attn.bias", draw(6, seed=2)),
-        ("transformer.h.0.attn.bias", draw(1, 1, 4, 4, seed=3)),
+        ("transformer.h.10.attn.bias", draw(1, 1, 4, 4, seed=3)),
         ("h.3.attn.masked_bias", torch.tensor(-1e4)),
         ("transformer.wte.weight", draw(5, 2, seed=4)),
         ("lm_head.weight", draw(5, 2, seed=5)),
         ("transformer.h.2.mlp.c_proj.weight", draw(8, 2, seed=6)),
-        ("h.2.attn.c_attn.weight", draw(2, 6, seed=7)),
+        ("h.11.attn.c_attn.weight", draw(2, 6, seed=7)),
         ("transformer.h.2.attn.c_proj.bias", draw(2, seed=8)),
         ("wpe.weight", draw(4, 2, seed=9)),
         ("transformer.ln_f.bias", draw(2, seed=10)),
@@ -455,8 +585,8 @@ def make_rename(
             return None
         if masks == "too-many" and name.endswith(("attn.bias", "attn.masked_bias")):
             return None
-        layer, kind = name.split(".")[-2:]
-        turn = kind == "weight" and (layer in transposed or (all_2d and weight.ndim == 2))
+        turn = name.endswith(tuple(f"{layer}.weight" for layer in transposed))
+        turn = turn or (all_2d and weight.ndim == 2)
         if not square and weight.ndim == 2 and weight.shape[0] == weight.shape[1]:
             turn = False
         return name, weight.T if turn else weight
@@ -492,6 +622,28 @@ def rename_by_regex(stored, weight):
     return [name, weight.permute(1, 0).clone() if re.search(r"c_\w+\.weight$", name) else weight.clone()]
 
 
+def rename_after(cut, turn_by_ours=True):
+    """Return a renaming that makes our name in its own way, and looks at it, or at the stored one, to turn."""
+
+    def rename_weight(stored, weight):
+        renamed = make_rename()(stored, weight)
+        if renamed is None:
+            return None
+        name = cut(stored)
+        return name, make_rename()(name, weight)[1] if turn_by_ours else renamed[1]
+
+    return rename_weight
+
+
+def rename_but(stored_name, name, turn):
+    """Return a renaming that treats one tensor in its own way."""
+
+    def rename_weight(stored, weight):
+        return (name, turn(weight)) if stored.endswith(stored_name) else make_rename()(stored, weight)
+
+    return rename_weight
+
+
 def make_norm_by(above, below):
     """Return a LayerNorm that divides one thing by another: above(x, eps) / below(x, eps)."""
     return lambda x, weight, bias, eps: above(x, eps) / below(x, eps) * weight + bias
@@ -517,6 +669,20 @@ def std_of_biases_too(name, n_layer):
     if name.endswith("c_proj.bias"):
         return 0.02 / math.sqrt(2 * n_layer)
     return make_std()(name, n_layer)
+
+
+def std_by(rule):
+    """Return a rule that is right but for the names that `rule(name, n_layer)` has a number for."""
+
+    def initial_std(name, n_layer):
+        other = rule(name, n_layer)
+        return make_std()(name, n_layer) if other is None else other
+
+    return initial_std
+
+
+def of_own_layer(name, n_layer):
+    return 0.02 / math.sqrt(2 * (int(name.split(".")[1]) + 1)) if name.endswith("c_proj.weight") else None
 
 
 def not_updated():
@@ -630,7 +796,7 @@ EXERCISES = [
                 "its-own-eps",
                 lambda x, weight, bias, eps: F.layer_norm(x, x.shape[-1:], weight, bias),
                 "you use 1e-5 whatever eps is. Use the eps that you are given.",
-                2,
+                3,
             ),
             Mistake(
                 "mean-kept",
@@ -638,7 +804,7 @@ EXERCISES = [
                     lambda x, eps: x, lambda x, eps: (x.var(-1, correction=0, keepdim=True) + eps).sqrt()
                 ),
                 "you divide by the spread but never take the mean away. Subtract it first: (x - mean) / ...",
-                1,
+                3,
             ),
             Mistake(
                 "gain-and-bias-exchanged",
@@ -654,7 +820,7 @@ EXERCISES = [
                     + bias
                 ),
                 "/ goes before -, so the mean alone is divided. Put brackets around x - mean.",
-                1,
+                3,
             ),
             Mistake(
                 "variance-of-all",
@@ -665,8 +831,124 @@ EXERCISES = [
                 "your mean is each vector's own, but your variance is that of all numbers. Take both over the last dimension.",
                 1,
             ),
+            Mistake(
+                "std-plus-eps",
+                make_norm_by(
+                    lambda x, eps: x - x.mean(-1, keepdim=True), lambda x, eps: x.std(-1, keepdim=True)
+                ),
+                "two slips at once: x.std divides by C - 1, and eps is not used. Take the variance with correction=0, add eps, then take the root.",
+                2,
+            ),
+            Mistake(
+                "std-plus-eps",
+                make_norm_by(
+                    lambda x, eps: x - x.mean(-1, keepdim=True),
+                    lambda x, eps: (x.std(-1, keepdim=True, correction=0) + eps).sqrt(),
+                ),
+                "you take the root twice: x.std is a root already. Take the root of the variance plus eps.",
+                3,
+            ),
+            Mistake(
+                "whole-tensor",
+                lambda x, weight, bias, eps: (x - x.mean()) / torch.sqrt(x.var() + eps) * weight + bias,
+                "you take one mean and one variance of the whole tensor, and var divides by one less than there are numbers. Each vector has its own: dim=-1, keepdim=True, correction=0.",
+                1,
+            ),
+            Mistake(
+                "rms",
+                make_norm(center=False, shift=False),
+                "this is RMSNorm, which came later: no mean, no bias. Subtract the mean first, and add bias at the end.",
+                3,
+            ),
+            Mistake(
+                "its-own-eps",
+                lambda x, weight, bias, eps: F.layer_norm(x, x.shape[-1:], weight, bias, 0.1),
+                "you use 0.1 whatever eps is. Use the eps that you are given.",
+                3,
+            ),
+            Mistake(
+                "missing-bracket",
+                lambda x, weight, bias, eps: (
+                    x
+                    - x.mean(-1, keepdim=True) / (x.var(-1, correction=0, keepdim=True) + eps).sqrt() * weight
+                    + bias
+                ),
+                "/ and * go before -, so the mean alone is divided and multiplied. Put brackets around x - mean.",
+                3,
+            ),
+            Mistake(
+                "missing-bracket",
+                lambda x, weight, bias, eps: (
+                    (x - x.mean(-1, keepdim=True))
+                    / ((x.var(-1, correction=0, keepdim=True) + eps).sqrt() * weight)
+                    + bias
+                ),
+                "you divide by the gain. Divide by the root first, then multiply by weight.",
+                3,
+            ),
+            Mistake(
+                "sum-of-squares",
+                make_norm_by(
+                    lambda x, eps: x - x.mean(-1, keepdim=True),
+                    lambda x, eps: (((x - x.mean(-1, keepdim=True)) ** 2).sum(-1, keepdim=True) + eps).sqrt(),
+                ),
+                "your variance is the sum of the squares. It is their mean: divide by C.",
+                2,
+            ),
+            Mistake(
+                "square-of-the-mean",
+                make_norm_by(
+                    lambda x, eps: x - x.mean(-1, keepdim=True),
+                    lambda x, eps: ((x - x.mean(-1, keepdim=True)).mean(-1, keepdim=True) ** 2 + eps).sqrt(),
+                ),
+                "you take the mean before you square, and deviations have mean 0. Square first, then take the mean.",
+                2,
+            ),
+            Mistake(
+                "squares-of-x",
+                make_norm_by(
+                    lambda x, eps: x - x.mean(-1, keepdim=True),
+                    lambda x, eps: ((x**2).mean(-1, keepdim=True) + eps).sqrt(),
+                ),
+                "your variance is the mean of x squared. Subtract the mean before you square.",
+                2,
+            ),
+            Mistake(
+                "always-4",
+                make_norm_by(
+                    lambda x, eps: x - x.mean(-1, keepdim=True),
+                    lambda x, eps: (
+                        ((x - x.mean(-1, keepdim=True)) ** 2).sum(-1, keepdim=True) / 4 + eps
+                    ).sqrt(),
+                ),
+                "your variance divides by 4, which is right for the example only. Divide by C, or take the mean.",
+                2,
+            ),
+            Mistake(
+                "always-4",
+                make_norm_by(
+                    lambda x, eps: x - x.sum(-1, keepdim=True) / len(x),
+                    lambda x, eps: (
+                        ((x - x.sum(-1, keepdim=True) / len(x)) ** 2).sum(-1, keepdim=True) / len(x) + eps
+                    ).sqrt(),
+                ),
+                "len(x) is the first size of x, which is C for a single vector only. Divide by x.shape[-1], or take the mean.",
+                1,
+            ),
+            Mistake(
+                "wrong-dim",
+                lambda x, weight, bias, eps: make_norm(dim=tuple(range(x.ndim - 1)))(x, weight, bias, eps),
+                "you take mean and variance of each channel, over all vectors. Each vector is normalized by itself, over the last dimension.",
+                1,
+            ),
+            Mistake(
+                "matrix-product",
+                lambda x, weight, bias, eps: make_norm(gain=False, shift=False)(x, 1, 0, eps) @ weight + bias,
+                "@ adds the products up, so one number is left of each vector. Each channel has its own gain: multiply with *.",
+                3,
+            ),
         ],
-        styles=[norm_fused, norm_module, norm_by_moments, norm_by_loops],
+        styles=[norm_fused, norm_module, norm_by_moments, norm_by_squares, norm_by_loops],
     ),
     Exercise(
         number="5.2",
@@ -706,7 +988,7 @@ EXERCISES = [
                 "norms-exchanged",
                 block_of(norms_exchanged),
                 "ln_1 and ln_2 are in each other's place. ln_1 stands before attention, ln_2 before the MLP.",
-                2,
+                3,
             ),
             Mistake(
                 "N10-mlp",
@@ -742,7 +1024,12 @@ EXERCISES = [
             Mistake(
                 "no-norm", block_of(no_norms), "there is no normalization. Each layer reads ln(x), not x.", 1
             ),
-            Mistake("no-cache", block_of(drops_cache), "the cache is not handed on to attention.", 3),
+            Mistake(
+                "no-cache",
+                block_of(drops_cache),
+                "the cache is not handed on to attention. Pass it as the second argument: self.attn(..., cache).",
+                3,
+            ),
             Mistake(
                 "mlp-first",
                 block_of(mlp_first),
@@ -759,13 +1046,91 @@ EXERCISES = [
                 "attention-alone",
                 block_of(lambda self, x, cache=None: x + self.attn(self.ln_1(x), cache)),
                 "the second half is missing: x + mlp(ln_2(x)) with the new x.",
-                2,
+                3,
             ),
             Mistake(
                 "counts-x-twice",
                 block_of(counts_x_twice),
                 "x goes in once too often: the sum already has it. Each layer adds its own result, once.",
                 2,
+            ),
+            Mistake(
+                "one-norm",
+                block_of(with_norms(lambda self, x: self.ln_2(x), lambda self, x: self.ln_2(x))),
+                "you use ln_2 twice. Attention has its own: ln_1.",
+                3,
+            ),
+            Mistake(
+                "no-norm",
+                block_of(with_norms(lambda self, x: self.ln_1(x), lambda self, x: x)),
+                "the MLP reads the stream as it is. It reads ln_2(x).",
+                3,
+            ),
+            Mistake(
+                "no-norm",
+                block_of(with_norms(lambda self, x: x, lambda self, x: self.ln_2(x))),
+                "attention reads the stream as it is. It reads ln_1(x).",
+                3,
+            ),
+            Mistake(
+                "normed-stream",
+                block_of(normed_stream_at(True, False)),
+                "attention's result is added to the normalized copy. Add it to x itself; only what attention reads is normalized.",
+                1,
+            ),
+            Mistake(
+                "normed-stream",
+                block_of(normed_stream_at(False, True)),
+                "the MLP's result is added to the normalized copy. Add it to x itself; only what the MLP reads is normalized.",
+                1,
+            ),
+            Mistake(
+                "mlp-first",
+                block_of(mlp_first_with_ln_1),
+                "the MLP comes first, with the norm of attention. First attention gathers, then the MLP works on it.",
+                1,
+            ),
+            Mistake(
+                "mlp-alone",
+                block_of(lambda self, x, cache=None: x + self.mlp(self.ln_2(x))),
+                "the first half is missing: x + attn(ln_1(x), cache). The MLP reads the stream after it.",
+                3,
+            ),
+            Mistake(
+                "one-addition",
+                block_of(one_addition),
+                "you add once, after both layers. Attention's result is added to the stream by itself, and the MLP reads the sum.",
+                1,
+            ),
+            Mistake(
+                "mlp-reads-attention",
+                block_of(mlp_reads_attention),
+                "the MLP reads only what attention found. It reads the whole stream after attention has added to it.",
+                2,
+            ),
+            Mistake(
+                "without-x",
+                block_of(without_x),
+                "x itself is missing from the sum. A block returns x, plus what attention adds, plus what the MLP adds.",
+                1,
+            ),
+            Mistake(
+                "first-text-only",
+                block_of(first_text_only),
+                "with [0] you add the first text's result to every text of the batch. Attention returns one tensor here: add all of it.",
+                3,
+            ),
+            Mistake(
+                "tuple",
+                block_of(lambda self, x, cache=None: (block_in_steps(self, x, cache), cache)),
+                "you return the cache as well. Return x alone: the cache notes by itself what it is given.",
+                3,
+            ),
+            Mistake(
+                "no-return",
+                block_of(no_return),
+                "forward returns None. Return x at its end.",
+                3,
             ),
         ],
         styles=[block_of(block_in_steps), block_of(block_by_loop), block_of(block_by_hand)],
@@ -789,12 +1154,25 @@ EXERCISES = [
                 "you count an output matrix. The head is wte itself: GPT-2 ties them.",
                 2,
             ),
-            Mistake("no-positions", make_count(positions=0), "wpe is missing: n_positions times C.", 1),
-            Mistake("no-biases", make_count(biases=0), "the biases of the linear layers are missing.", 3),
             Mistake(
-                "no-norms", make_count(norms=0, final=0), "the gains and biases of LayerNorm are missing.", 1
+                "no-positions",
+                make_count(positions=0),
+                "wpe is missing. It has n_positions times C numbers.",
+                1,
             ),
-            Mistake("no-ln-f", make_count(final=0), "ln_f is missing: 2C.", 1),
+            Mistake(
+                "no-biases",
+                make_count(biases=0),
+                "the biases of the linear layers are missing. Each has as many numbers as its layer has outputs.",
+                3,
+            ),
+            Mistake(
+                "no-norms",
+                make_count(norms=0, final=0),
+                "the gains and biases of LayerNorm are missing. There are 4C in each block, and 2C in ln_f.",
+                1,
+            ),
+            Mistake("no-ln-f", make_count(final=0), "ln_f is missing. It has a gain and a bias, 2C.", 1),
             Mistake(
                 "N13",
                 make_count(layers=1),
@@ -804,7 +1182,7 @@ EXERCISES = [
             Mistake(
                 "gains-only",
                 make_count(norms=2, final=1),
-                "each LayerNorm has a gain and a bias: 2C, not C.",
+                "each LayerNorm has C numbers in yours. It has a gain and a bias, 2C.",
                 1,
             ),
             Mistake(
@@ -819,14 +1197,14 @@ EXERCISES = [
             Mistake(
                 "one-norm",
                 make_count(norms=2),
-                "you count one LayerNorm in each block. There are two, with a gain and a bias of C numbers each.",
-                2,
+                "each block lacks 2C. Either you count one LayerNorm, where there are two of 2C each, or c_attn's bias has C numbers in yours, where it has 3C.",
+                3,
             ),
             Mistake(
                 "norms-of-blocks",
                 make_count(norms=0),
-                "the LayerNorms of the blocks are missing: two in each, with a gain and a bias of C numbers each.",
-                2,
+                "each block lacks 4C. Either its two LayerNorms are missing, with a gain and a bias each, or the biases of attention, 3C and C.",
+                3,
             ),
             Mistake(
                 "always-12-layers",
@@ -844,13 +1222,127 @@ EXERCISES = [
                 "final-norm-in-each",
                 make_count(norms=6, final=0),
                 "you count ln_f in each block. It stands once, after the last one.",
-                2,
+                1,
             ),
             Mistake(
                 "missing-bracket",
                 count_without_brackets,
                 "the number of layers multiplies the first term of the block alone. Put brackets around the whole block.",
                 3,
+            ),
+            Mistake(
+                "no-tokens", make_count(tokens=0), "wte is missing. It has vocab_size times C numbers.", 1
+            ),
+            Mistake(
+                "a-constant",
+                count_with(n_positions=1024),
+                "you count 1024 positions whatever the config says. Take config.n_positions.",
+                1,
+            ),
+            Mistake(
+                "a-constant",
+                count_with(vocab_size=50257),
+                "you count 50257 tokens whatever the config says. Take config.vocab_size.",
+                1,
+            ),
+            Mistake(
+                "a-constant",
+                count_with(n_embd=768),
+                "your width is 768 whatever the config says. Take config.n_embd.",
+                1,
+            ),
+            Mistake(
+                "heads-for-layers",
+                lambda config: make_count(layers=config.n_head)(config),
+                "you count n_head blocks. GPT-2 small has 12 of either, so it does not show there: take n_layer.",
+                1,
+            ),
+            Mistake(
+                "heads-counted",
+                count_of_each_head,
+                "you count c_attn once for each head. One c_attn makes the queries, keys and values of all heads.",
+                3,
+            ),
+            Mistake(
+                "c-attn",
+                make_count(squares=-2, more=-2),
+                "c_attn has one part in yours. It makes queries, keys and values: C · 3C + 3C.",
+                3,
+            ),
+            Mistake(
+                "A16",
+                make_count(squares=-1, more=-1),
+                "attention's c_proj is missing in each block. It has C · C + C numbers.",
+                3,
+            ),
+            Mistake(
+                "mlp-c-proj",
+                make_count(squares=-4, more=-1),
+                "the MLP's c_proj is missing in each block. It has 4C · C + C numbers.",
+                3,
+            ),
+            Mistake(
+                "bias-sizes",
+                make_count(more=-3),
+                "each block lacks 3C. A bias has as many numbers as its layer has outputs: 4C in c_fc.",
+                3,
+            ),
+            Mistake(
+                "bias-sizes",
+                make_count(more=3),
+                "each block has 3C too many. A bias has as many numbers as its layer has outputs: C in the MLP's c_proj.",
+                3,
+            ),
+            Mistake(
+                "no-biases",
+                make_count(more=-5),
+                "the biases of the MLP are missing in each block. There are 4C in c_fc and C in c_proj.",
+                3,
+            ),
+            Mistake(
+                "no-biases",
+                make_count(biases=0, norms=0, final=0),
+                "you count matrices only. Linear layers have biases too, and LayerNorm has a gain and a bias.",
+                3,
+            ),
+            Mistake(
+                "no-biases",
+                make_count(biases=0, norms=0),
+                "in the blocks you count matrices only. Linear layers have biases too, and LayerNorm has a gain and a bias.",
+                3,
+            ),
+            Mistake(
+                "gains-only", make_count(final=1), "ln_f lacks C numbers. It has a gain and a bias, 2C.", 1
+            ),
+            Mistake(
+                "final-norm-in-each",
+                make_count(norms=6),
+                "each block has 2C too many. It has two LayerNorms; ln_f stands once, after the last block.",
+                1,
+            ),
+            Mistake(
+                "times-tensors",
+                count_times_tensors,
+                "you multiply the numbers of a row by its tensors. The last column holds all numbers of the row already.",
+                1,
+            ),
+            Mistake(
+                "tensors",
+                lambda config: 4 + 12 * config.n_layer,
+                "you count the tensors. Count the numbers in them: the last column.",
+                1,
+            ),
+            Mistake(
+                "missing-bracket",
+                count_all_times_layers,
+                "you multiply everything by n_layer. The embeddings and ln_f stand once.",
+                1,
+            ),
+            Mistake(
+                "missing-bracket",
+                count_tables_times_layers,
+                "you count wte and wpe once for each layer. They stand once, before the first block.",
+                1,
             ),
         ],
         styles=[count_by_loop, count_by_formula, count_by_tensors],
@@ -907,7 +1399,7 @@ EXERCISES = [
             ),
             Mistake(
                 "ln-f-forgotten",
-                make_std(final="h."[:0] + ".ln_", gain=0.0),
+                make_std(final=".ln_"),
                 "ln_f is taken for a matrix. It is a LayerNorm too.",
                 1,
             ),
@@ -921,49 +1413,115 @@ EXERCISES = [
                 "gains-of-1",
                 make_std(gain=1.0),
                 "the gains are 1, but not drawn: their standard deviation is 0. GPT2 adds the 1 itself.",
-                2,
+                1,
             ),
             Mistake(
                 "bias-of-c-proj",
                 std_of_biases_too,
                 "you scale the biases of c_proj too. Biases start at 0, all of them.",
-                3,
+                2,
             ),
             Mistake(
                 "multiplied",
                 make_std(residual=lambda L: 1 / math.sqrt(2 * L)),
                 "you multiply by the root of 2L, so deep models start with larger weights. Divide by it.",
-                2,
+                3,
             ),
             Mistake(
                 "mlp-only",
                 make_std(which="mlp.c_proj"),
                 "the c_proj of attention adds to the stream too. Scale both.",
-                1,
+                2,
             ),
             Mistake(
                 "always-24",
                 make_std(residual=lambda L: math.sqrt(24)),
                 "you divide by the root of 24, which is right for 12 layers. Take 2 * n_layer.",
-                2,
+                3,
             ),
             Mistake(
                 "root-of-2-times-L",
                 make_std(residual=lambda L: math.sqrt(2) / L),
                 "/ and * go from left to right, so you multiply by L. Put the whole of 2 * n_layer under the root.",
-                2,
+                3,
             ),
             Mistake(
                 "root-of-2-times-L",
                 make_std(residual=lambda L: math.sqrt(2) * L),
                 "L stands outside your root. Put the whole of 2 * n_layer under it.",
-                2,
+                3,
             ),
             Mistake(
                 "variances",
-                make_std(residual=lambda L: 50 * 2 * L, std=0.0004),
+                make_std(residual=lambda L: 2 * L, std=0.0004),
                 "these are variances. The standard deviation is wanted: 0.02 and 0.02 / sqrt(2L).",
+                3,
+            ),
+            Mistake(
+                "root-of-2-times-L",
+                make_std(residual=lambda L: 2 * math.sqrt(L)),
+                "the 2 stands outside your root. Put the whole of 2 * n_layer under it.",
+                3,
+            ),
+            Mistake(
+                "no-0.02",
+                std_by(lambda name, L: 1 / math.sqrt(2 * L) if name.endswith("c_proj.weight") else None),
+                "your c_proj starts at 1 / sqrt(2L). The 0.02 of the other matrices stands above the line.",
+                3,
+            ),
+            Mistake(
+                "biases-random",
+                std_by(lambda name, L: 0.02 if ".c_" in name and name.endswith("bias") else None),
+                "the biases of the linear layers get random values. All biases start at 0.",
+                1,
+            ),
+            Mistake(
+                "biases-random",
+                std_by(
+                    lambda name, L: (
+                        make_std()(name.replace("bias", "weight"), L)
+                        if ".c_" in name and name.endswith("bias")
+                        else None
+                    )
+                ),
+                "the biases of the linear layers get random values, as their weights do. All biases start at 0.",
+                1,
+            ),
+            Mistake(
+                "norms-of-blocks",
+                std_by(lambda name, L: 0.02 if ".ln_" in name and name.endswith("weight") else None),
+                "the gains in the blocks get random values. Their names have ln_ in the middle: h.3.ln_1.weight.",
+                1,
+            ),
+            Mistake(
+                "every-weight",
+                lambda name, L: 0.02,
+                "you return 0.02 for every name. Biases and gains are constants, and c_proj gets less.",
+                1,
+            ),
+            Mistake(
+                "all-c",
+                make_std(which=""),
+                "you scale every matrix. Only the two that write to the stream are scaled, both called c_proj.",
                 2,
+            ),
+            Mistake(
+                "all-c",
+                make_std(which="attn"),
+                "you scale both matrices of attention. Scale those that write to the stream, both called c_proj, also the MLP's.",
+                2,
+            ),
+            Mistake(
+                "wpe",
+                std_by(lambda name, L: 0.01 if name == "wpe.weight" else None),
+                "wpe gets 0.01 in yours. Here all matrices but c_proj get 0.02.",
+                3,
+            ),
+            Mistake(
+                "own-layer",
+                std_by(of_own_layer),
+                "you take the number in the name for the number of layers. All 2 * n_layer additions count, whichever block it is.",
+                3,
             ),
         ],
         styles=[std_by_parts, std_by_table, std_by_tensor],
@@ -991,11 +1549,7 @@ EXERCISES = [
             ),
             Mistake(
                 "E01",
-                stack(
-                    positions=lambda self, tokens, start: (
-                        torch.arange(start, start + tokens.shape[1]).add(1) % self.config.n_positions
-                    )
-                ),
+                stack(positions=lambda self, tokens, start: torch.arange(tokens.shape[1]) + start + 1),
                 "your positions start at 1. The first one is 0.",
                 1,
             ),
@@ -1024,7 +1578,10 @@ EXERCISES = [
                 2,
             ),
             Mistake(
-                "no-cache", stack(layer_cache=lambda self, cache, i: None), "the blocks get no cache.", 2
+                "no-cache",
+                stack(layer_cache=lambda self, cache, i: None),
+                "the blocks get no cache. Block i gets cache[i] where there is one.",
+                2,
             ),
             Mistake(
                 "N13",
@@ -1033,7 +1590,10 @@ EXERCISES = [
                 2,
             ),
             Mistake(
-                "skips-last", stack(blocks=lambda self: list(self.h)[:-1]), "the last block is not used.", 2
+                "skips-last",
+                stack(blocks=lambda self: list(self.h)[:-1]),
+                "the last block is not used. Go through all of self.h.",
+                2,
             ),
             Mistake(
                 "backwards",
@@ -1113,6 +1673,121 @@ EXERCISES = [
                 "no block is used. Each one reads x and returns the new x.",
                 2,
             ),
+            Mistake(
+                "not-updated",
+                stack(step=discarded),
+                "what the blocks return is thrown away, so x stays the embedding. Write x = block(x, ...).",
+                2,
+            ),
+            Mistake(
+                "added-twice",
+                stack(step=lambda self, block, x, layer_cache: x + block(x, layer_cache)),
+                "you add what a block returns to the stream. A block has added to it already: x = block(x, ...).",
+                2,
+            ),
+            Mistake(
+                "norm-in-each",
+                stack(
+                    step=lambda self, block, x, layer_cache: self.ln_f(block(x, layer_cache)),
+                    final=lambda self, x: x,
+                ),
+                "ln_f comes after every block. It comes once, after the last: look at the indentation.",
+                3,
+            ),
+            Mistake(
+                "first-block-only",
+                stack(forward=first_block_only),
+                "only the first block is used. Go through all of self.h before you return.",
+                2,
+            ),
+            Mistake(
+                "backwards",
+                stack(blocks=lambda self: list(self.h)[::-1]),
+                "you go through the blocks from the top, and they get each other's cache. The first in self.h comes first, with cache[0].",
+                2,
+            ),
+            Mistake(
+                "K07",
+                stack(layer_cache=lambda self, cache, i: None if cache is None else cache[i + 1]),
+                "each block gets the cache of the next one. Block i gets cache[i], and i starts at 0.",
+                2,
+            ),
+            Mistake(
+                "last-too-early",
+                stack(forward=last_before_blocks),
+                "with last_only you drop the other tokens before the blocks, so attention cannot see them. Choose the last position after the blocks.",
+                3,
+            ),
+            Mistake(
+                "always-last",
+                stack(forward=always_last_with_cache),
+                "with a cache you return the last position only. Do so only if last_only is True.",
+                3,
+            ),
+            Mistake(
+                "last-text",
+                stack(choose=lambda self, x, last_only: x[-1:] if last_only else x),
+                "x[-1:] is the last text of the batch. The last position of every text is x[:, -1:].",
+                3,
+            ),
+            Mistake(
+                "empty-cache",
+                stack(forward=empty_is_none),
+                "a cache that is still empty is not handed on, so it never fills. Look whether cache is None, not at its length.",
+                2,
+            ),
+            Mistake(
+                "newest-only",
+                stack(forward=newest_only),
+                "with a cache you read only the last token. All of `tokens` are new, and there may be several.",
+                1,
+            ),
+            Mistake(
+                "no-cache",
+                stack(start=lambda self, cache: 0, layer_cache=lambda self, cache, i: None),
+                "the cache is not used. The positions start at cache.length, and block i gets cache[i].",
+                1,
+            ),
+            Mistake(
+                "no-cache",
+                stack(
+                    start=lambda self, cache: 0,
+                    layer_cache=lambda self, cache, i: None,
+                    choose=lambda self, x, last_only: x,
+                ),
+                "neither cache nor last_only is used. The positions start at cache.length, block i gets cache[i], and last_only leaves the last position.",
+                1,
+            ),
+            Mistake(
+                "whole-cache",
+                stack(start=lambda self, cache: 0, layer_cache=lambda self, cache, i: cache),
+                "each block gets the whole cache, and the positions start at 0. Block i wants cache[i], and the first position is cache.length.",
+                1,
+            ),
+            Mistake(
+                "N14",
+                norm_unless(True),
+                "with last_only ln_f is left out. The last position is normalized too before it goes to the head.",
+                3,
+            ),
+            Mistake(
+                "N14",
+                norm_unless(False),
+                "ln_f is used with last_only alone. Normalize in either case before the head.",
+                3,
+            ),
+            Mistake(
+                "tuple",
+                stack(head=lambda self, x: (Stack.head(self, x), None)),
+                "you return two things. Return the logits alone; chapter 08 computes the loss from them.",
+                3,
+            ),
+            Mistake(
+                "no-return",
+                stack(forward=no_logits),
+                "forward returns None. Return the logits at its end.",
+                3,
+            ),
         ],
         styles=[stack(), stack(forward=forward_flat), stack(forward=forward_einsum)],
     ),
@@ -1148,7 +1823,10 @@ EXERCISES = [
                 3,
             ),
             Mistake(
-                "H04-prefix", make_rename(prefix=False), "the prefix `transformer.` is still in the names.", 1
+                "H04-prefix",
+                make_rename(prefix=False),
+                "the prefix `transformer.` is still in the names. Take it away where it is.",
+                1,
             ),
             Mistake(
                 "masks-kept",
@@ -1168,7 +1846,12 @@ EXERCISES = [
                 "you drop c_attn.bias as well, which is a parameter. Its name ends in attn.bias too: look for .attn.bias, with the dot.",
                 2,
             ),
-            Mistake("mlp-not", make_rename(transposed=("c_attn", "c_proj")), "c_fc is not transposed.", 3),
+            Mistake(
+                "mlp-not",
+                make_rename(transposed=("c_attn", "c_proj")),
+                "c_fc.weight is not transposed. The weights of all four linear layers are stored the other way.",
+                3,
+            ),
             Mistake(
                 "exchanged",
                 lambda stored, weight: (
@@ -1181,18 +1864,36 @@ EXERCISES = [
                 "reshaped",
                 rename_by(lambda weight: weight.reshape(weight.shape[::-1])),
                 "reshape keeps the order of the numbers and only cuts the rows elsewhere. Swap rows and columns: .T",
-                2,
+                3,
             ),
             Mistake(
                 "prefix-always",
-                lambda stored, weight: make_rename(prefix=False)(stored[len("transformer.") :], weight),
+                rename_after(lambda stored: stored[len("transformer.") :]),
                 "you cut 12 letters off every name, whether `transformer.` is there or not. removeprefix cuts only where it is.",
                 1,
             ),
             Mistake(
                 "prefix-always",
-                lambda stored, weight: make_rename(prefix=False)(stored.split(".", 1)[1], weight),
+                rename_after(lambda stored: stored[len("transformer.") :], turn_by_ours=False),
+                "you cut 12 letters off every name, whether `transformer.` is there or not. removeprefix cuts only where it is.",
+                1,
+            ),
+            Mistake(
+                "prefix-always",
+                rename_after(lambda stored: stored.split(".", 1)[1]),
                 "you cut every name at its first dot, whether `transformer.` stands there or not. removeprefix cuts only where it does.",
+                1,
+            ),
+            Mistake(
+                "prefix-of-blocks-only",
+                rename_after(lambda stored: stored.replace("transformer.h.", "h.")),
+                "`transformer.` stays before the names outside the blocks, like wte and ln_f. Take it away from all.",
+                1,
+            ),
+            Mistake(
+                "dot-left",
+                rename_after(lambda stored: stored.removeprefix("transformer")),
+                "your names begin with a dot. It belongs to the prefix: `transformer.`",
                 1,
             ),
             Mistake(
@@ -1201,7 +1902,7 @@ EXERCISES = [
                     make_rename()(stored, weight) or (stored.removeprefix("transformer."), None)
                 ),
                 "for a mask you return a name and None. Return None alone: the tensor is left out.",
-                1,
+                2,
             ),
             Mistake(
                 "drops-every-bias-of-attn",
@@ -1209,7 +1910,7 @@ EXERCISES = [
                     None if "attn" in stored and stored.endswith("bias") else make_rename()(stored, weight)
                 ),
                 "you leave out every bias of attention. Those of c_attn and c_proj are weights; the masks are called attn.bias and attn.masked_bias.",
-                3,
+                2,
             ),
             Mistake(
                 "drops-the-head",
@@ -1218,6 +1919,68 @@ EXERCISES = [
                 ),
                 "you leave out lm_head.weight. It is renamed like the others, and the reader looks whether it equals wte.",
                 3,
+            ),
+            Mistake(
+                "c-attn-not",
+                make_rename(transposed=("c_proj", "c_fc")),
+                "c_attn.weight is not transposed. The weights of all four linear layers are stored the other way.",
+                3,
+            ),
+            Mistake(
+                "example-only",
+                make_rename(transposed=("c_fc",)),
+                "only c_fc is transposed. The weights of c_attn and of both c_proj are stored in the same way.",
+                3,
+            ),
+            Mistake(
+                "example-only",
+                make_rename(transposed=("c_proj",)),
+                "only c_proj is transposed. The weights of c_attn and c_fc are stored in the same way.",
+                3,
+            ),
+            Mistake(
+                "c-proj-not",
+                make_rename(transposed=("c_attn", "c_fc")),
+                "neither c_proj is transposed. There are two in each block, in attention and in the MLP.",
+                3,
+            ),
+            Mistake(
+                "c-proj-not",
+                make_rename(transposed=("c_attn", "attn.c_proj", "c_fc")),
+                "the MLP's c_proj is not transposed. There are two in each block.",
+                3,
+            ),
+            Mistake(
+                "head-turned",
+                rename_but("lm_head.weight", "lm_head.weight", lambda weight: weight.T),
+                "you transpose lm_head.weight. It stays as it is: it has the shape of wte.",
+                3,
+            ),
+            Mistake(
+                "head-renamed",
+                rename_but("lm_head.weight", "wte.weight", lambda weight: weight),
+                "you call lm_head.weight wte.weight. It keeps its name, and the reader looks whether the two are equal.",
+                3,
+            ),
+            Mistake(
+                "transposes-all",
+                rename_but("wte.weight", "wte.weight", lambda weight: weight.T),
+                "you transpose wte too. Only the linear layers, c_attn, c_proj and c_fc, are stored the other way.",
+                3,
+            ),
+            Mistake(
+                "as-stored",
+                lambda stored, weight: (
+                    None if ".attn.bias" in stored or "masked" in stored else (stored, weight)
+                ),
+                "names and tensors come out as they are stored. Take `transformer.` away, and transpose the weights of the linear layers.",
+                1,
+            ),
+            Mistake(
+                "drops-every-bias",
+                lambda stored, weight: None if stored.endswith("bias") else make_rename()(stored, weight),
+                "you leave out every bias. Only .attn.bias and .attn.masked_bias are masks; the other biases are parameters.",
+                2,
             ),
         ],
         styles=[rename_by_split, rename_by_replace, rename_by_regex],

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from course.exercise import Exercise, Mistake
+from gpt2lib.sampling import keep_top_k, keep_top_p
 
 INF = math.inf
 
@@ -23,7 +24,9 @@ def only(logits, keep):
     return torch.where(keep, logits, torch.tensor(-INF, dtype=logits.dtype))
 
 
-TIES = torch.tensor([[3.0, 1.0, 2.0, 2.0], [0.0, 5.0, 5.0, 5.0]])
+def ties():
+    """Return logits of which some are equal."""
+    return torch.tensor([[3.0, 1.0, 2.0, 2.0], [0.0, 5.0, 5.0, 5.0]])
 
 
 # --- 6.1 scale_temperature -----------------------------------------------------------------------------
@@ -33,18 +36,42 @@ def temperature_cases():
     """Half, double, one, zero, and zero with a tie."""
     logits = torch.tensor([[2.0, 1.0, 0.0], [-1.0, 0.5, 3.0]])
     return [
-        (logits, 0.5),
-        (logits, 2.0),
+        (logits.clone(), 0.5),
+        (logits.clone(), 2.0),
         (draw(3, 7), 1.0),
         (draw(2, 5, seed=1), 0.7),
-        (logits, 0),
-        (TIES, 0.0),
+        (logits.clone(), 0),
+        (ties(), 0.0),
     ]
 
 
 def first_largest(logits):
     """Return True at the first largest logit of each row."""
     return torch.zeros_like(logits, dtype=torch.bool).scatter(-1, logits.argmax(-1, keepdim=True), True)
+
+
+def at_zero(greedy):
+    """Return a temperature that does something of its own at t = 0."""
+    return lambda logits, t: logits / t if t else greedy(logits)
+
+
+def largest_becomes(number):
+    """Return a greedy that puts this number where the largest logit is."""
+    return lambda logits: only(torch.full_like(logits, number), first_largest(logits))
+
+
+def last_largest(logits):
+    return only(logits, first_largest(logits.flip(-1)).flip(-1))
+
+
+def largest_of_batch(logits):
+    return only(logits, first_largest(logits.view(1, -1)).view_as(logits))
+
+
+def columns_of_largest(logits):
+    best, out = logits.argmax(-1), torch.full_like(logits, -INF)
+    out[:, best] = logits[:, best]
+    return out
 
 
 def make_temperature(zero="greedy", scale=lambda x, t: x / t):
@@ -63,7 +90,7 @@ def make_temperature(zero="greedy", scale=lambda x, t: x / t):
             return only(logits, logits == logits.max())
         if t == 0 and zero == "zeros":
             return logits * first_largest(logits)
-        return scale(logits, max(t, 1e-8) if zero == "tiny" else torch.tensor(t, dtype=logits.dtype))
+        return scale(logits, torch.tensor(t, dtype=logits.dtype))
 
     return scale_temperature
 
@@ -94,15 +121,16 @@ def temperature_by_where(logits, t):
 
 
 def k_cases():
-    """A tie at the k-th place, k = 1, all, more than all, random ones."""
+    """A tie at the k-th place, k = 1, all, more than all, random ones; at last so many ties that sorts mix them."""
     return [
-        (TIES, 2),
-        (TIES, 1),
+        (ties(), 2),
+        (ties(), 1),
         (draw(2, 6), 3),
-        (TIES, 4),
-        (TIES, 99),
+        (ties(), 4),
+        (ties(), 99),
         (draw(3, 8, seed=1), 5),
         (torch.zeros(1, 5), 3),
+        (torch.zeros(1, 24), 12),
     ]
 
 
@@ -161,6 +189,38 @@ def k_too_large_fails(logits, k):
     )
 
 
+def k_unstable(logits, k):
+    return logits.scatter(-1, logits.argsort(dim=-1, descending=True)[..., k:], -INF)
+
+
+def k_by_topk(logits, k):
+    values, kept = logits.topk(min(k, logits.shape[-1]))
+    return torch.full_like(logits, -INF).scatter(-1, kept, values)
+
+
+def k_one_batch(logits, k):
+    return only(logits, (ranks(logits.view(1, -1)) < k).view_as(logits))
+
+
+def k_one_threshold(logits, k):
+    flat = logits.flatten()
+    return only(logits, logits >= flat.topk(min(k, len(flat))).values[-1])
+
+
+def k_by_index(logits, k):
+    out = torch.full_like(logits, -INF)
+    for kept, row in zip(out, logits.tolist()):
+        for value in sorted(row, reverse=True)[:k]:
+            kept[row.index(value)] = value
+    return out
+
+
+def mixing(*wrong):
+    """Return those that do mix equal logits: without `stable`, how torch sorts depends on the processor."""
+    cases = k_cases()
+    return [answer for answer in wrong if any(not torch.equal(answer(*c), k_by_ranks(*c)) for c in cases)]
+
+
 def k_by_ranks(logits, k):
     return logits.masked_fill(ranks(logits) >= k, -INF)
 
@@ -190,10 +250,10 @@ def p_cases():
     small = torch.tensor([[0.1, 0.4, 0.2, 0.3], [0.7, 0.1, 0.15, 0.05]]).log()
     exact = torch.tensor([[0.25, 0.5, 0.25]]).log()
     return [
-        (small, 0.8),
-        (small, 0.01),
+        (small.clone(), 0.8),
+        (small.clone(), 0.01),
         (exact, 0.5),
-        (small, 1.0),
+        (small.clone(), 1.0),
         (2 * draw(3, 9), 0.6),
         (draw(2, 30, seed=1) + 5, 0.85),
     ]
@@ -263,6 +323,36 @@ def p_one_row(logits, p):
     return only(logits, unsort(order, sums - probabilities < p)[:1].expand_as(logits))
 
 
+def p_along_batch(logits, p):
+    return make_p(lambda probabilities, sums, limit: sums - probabilities < limit)(logits.T, p).T
+
+
+def p_sums_along_batch(logits, p):
+    order, probabilities, _ = sorted_sums(logits)
+    return only(logits, unsort(order, probabilities.cumsum(0) - probabilities < p))
+
+
+def p_mask_gathered(logits, p):
+    order, probabilities, sums = sorted_sums(logits)
+    return only(logits, (sums - probabilities < p).gather(-1, order))
+
+
+def p_raw_probabilities(logits, p):
+    order, probabilities, sums = sorted_sums(logits)
+    return logits.softmax(-1) * unsort(order, sums - probabilities < p)
+
+
+def p_of_all_rows(logits, p):
+    order, probabilities, sums = sorted_sums(logits.view(1, -1))
+    return only(logits, unsort(order, sums - probabilities < p).view_as(logits))
+
+
+def p_first_count(logits, p):
+    order, probabilities, sums = sorted_sums(logits)
+    count = (sums - probabilities < p)[0].sum()
+    return only(logits, ranks(logits) < count)
+
+
 def p_by_python(logits, p):
     out = torch.full_like(logits, -INF)
     for i, row in enumerate(logits.softmax(-1)):
@@ -283,6 +373,13 @@ def p_by_shift(logits, p):
     return logits.masked_fill(unsort(order, remove), -INF)
 
 
+def p_from_the_tail(logits, p):
+    ranked, order = logits.sort(dim=-1)
+    remove = ranked.softmax(-1).cumsum(-1) <= 1 - p
+    remove[:, -1] = False
+    return logits.masked_fill(unsort(order, remove), -INF)
+
+
 def p_by_pairs(logits, p):
     probabilities = logits.double().softmax(-1)
     place = torch.arange(logits.shape[-1])
@@ -296,24 +393,29 @@ def p_by_pairs(logits, p):
 
 
 def sampler_cases():
-    """Each setting by itself, then together, where the order shows."""
+    """Each setting by itself, then together, where the order shows; settings that are refused; many tokens."""
     logits = torch.tensor([[0.6, 0.3, 0.1]]).log()
-    wide = 2 * draw(2, 12)
+    settings = [
+        {"top_k": 4},
+        {"top_p": 0.7},
+        {"temperature": 3.0, "top_p": 0.6},
+        {"temperature": 0.4, "top_k": 3, "top_p": 0.8},
+        {"top_k": 5, "top_p": 0.75},
+        {"temperature": 0, "top_k": 5},
+        {"top_k": 0},
+        {"top_p": 0.0},
+    ]
     return [
-        (logits, {}),
-        (logits, {"temperature": 0.5}),
-        (wide, {"top_k": 4}),
-        (wide, {"top_p": 0.7}),
-        (wide, {"temperature": 3.0, "top_p": 0.6}),
-        (wide, {"temperature": 0.4, "top_k": 3, "top_p": 0.8}),
-        (wide, {"top_k": 5, "top_p": 0.75}),
+        (logits.clone(), {}),
+        (logits.clone(), {"temperature": 0.5}),
+        *[(2 * draw(2, 12), each) for each in settings],
         (0.1 * draw(2, 12, seed=3), {"top_k": 3, "top_p": 0.5}),
-        (wide, {"temperature": 0, "top_k": 5}),
+        (draw(1, 60, seed=4), {"top_p": 0.9}),
     ]
 
 
 def run_sampler(answer, logits, settings):
-    """Return the distribution, and what the draws of a seeded generator are."""
+    """Return the distribution, and what each of its rows adds up to."""
     sampler = answer(**settings)
     distribution = sampler.distribution(logits)
     return {"distribution": distribution, "sums": distribution.sum(-1)}
@@ -337,11 +439,11 @@ def apply_t(self, x):
 
 
 def apply_k(self, x):
-    return x if self.top_k is None else k_by_ranks(x, self.top_k)
+    return x if self.top_k is None else keep_top_k(x, self.top_k)
 
 
 def apply_p(self, x):
-    return x if self.top_p is None else RIGHT_P(x, self.top_p)
+    return x if self.top_p is None else keep_top_p(x, self.top_p)
 
 
 def sampler_of(*steps, last=lambda x: x.softmax(-1)):
@@ -352,22 +454,22 @@ def sampler_of(*steps, last=lambda x: x.softmax(-1)):
             logits = step(self, logits)
         return last(logits)
 
-    return type("Sampler", (Settings,), {"distribution": distribution})
+    return distribution_of(distribution)
 
 
 def p_by_truth(self, x):
-    return RIGHT_P(x, self.top_p) if self.top_p else x
+    return keep_top_p(x, self.top_p) if self.top_p else x
 
 
 def k_by_truth(self, x):
-    return k_by_rounds(x, self.top_k) if self.top_k else x
+    return keep_top_k(x, self.top_k) if self.top_k else x
 
 
 def distribution_flat(self, logits):
     logits = temperature_by_scatter(logits, self.temperature)
     k = logits.shape[-1] if self.top_k is None else self.top_k
     p = 1.0 if self.top_p is None else self.top_p
-    e = p_by_shift(k_by_python(logits, k), p).double()
+    e = keep_top_p(keep_top_k(logits, k), p).double()
     e = (e - e.amax(-1, keepdim=True)).exp()
     return e / e.sum(-1, keepdim=True)
 
@@ -376,6 +478,50 @@ def either_k_or_p(self, logits):
     logits = apply_t(self, logits)
     logits = apply_k(self, logits) if self.top_k is not None else apply_p(self, logits)
     return logits.softmax(-1)
+
+
+def either_p_or_k(self, logits):
+    logits = apply_t(self, logits)
+    logits = apply_p(self, logits) if self.top_p is not None else apply_k(self, logits)
+    return logits.softmax(-1)
+
+
+def both_or_none(self, logits):
+    logits = apply_t(self, logits)
+    if self.top_k is not None and self.top_p is not None:
+        logits = apply_p(self, apply_k(self, logits))
+    return logits.softmax(-1)
+
+
+def starts_anew(self, logits):
+    kept = apply_t(self, logits)
+    kept = kept if self.top_k is None else apply_k(self, logits)
+    kept = kept if self.top_p is None else apply_p(self, logits)
+    return kept.softmax(-1)
+
+
+def not_renormalized(self, logits):
+    logits = apply_t(self, logits)
+    return logits.softmax(-1) * apply_p(self, apply_k(self, logits)).isfinite()
+
+
+def id_at_zero(self, logits):
+    right = sampler_of(apply_t, apply_k, apply_p).distribution
+    return right(self, logits) if self.temperature else logits.argmax(-1)
+
+
+def thrown_away(self, logits):
+    not_returned(self, logits)
+    return logits.softmax(-1)
+
+
+def not_returned(self, logits):
+    apply_p(self, apply_k(self, apply_t(self, logits)))
+
+
+def distribution_of(forward):
+    """Return a sampler with this distribution."""
+    return type("Sampler", (Settings,), {"distribution": forward})
 
 
 # --- 6.5 generate --------------------------------------------------------------------------------------------------
@@ -423,7 +569,7 @@ class FakeModel(nn.Module):
 
 
 def generate_cases():
-    """One text; two texts with a stop; across n_positions; without a cache; nothing to do."""
+    """One text; two texts with a stop; across n_positions; without a cache; nothing to do; a stop token of 0."""
     return [
         ([[1, 2]], 3, {}),
         ([[1, 2], [4, 0]], 3, {"use_cache": False}),
@@ -433,6 +579,7 @@ def generate_cases():
         ([[7]], 5, {"second": True}),
         ([[7, 1]], 0, {}),
         ([[1, 2, 9]], 6, {"stop": True}),
+        ([[1, 3], [0, 3]], 4, {"stop": True}),
     ]
 
 
@@ -465,11 +612,13 @@ def run_generate(answer, rows, n, options):
     if options.pop("stop", False):
         options["stop_token"] = stop_of(rows)
     if options.pop("second", False):
-        options["sampler"] = lambda logits: logits.topk(2).indices[:, 1]
+        options["sampler"] = lambda logits: logits.where(logits > 1.5, INF).argmin(
+            -1
+        )  # the second of 3, 2, 1
     model, tokens = FakeModel(), torch.tensor(rows)
     before, yielded = tokens.clone(), []
     for new in answer(model, tokens, n, **options):
-        yielded.append(list(new.tolist()) if isinstance(new, torch.Tensor) else new)
+        yielded.append(new)
         if len(yielded) > n + 3:
             break
     return {
@@ -487,7 +636,8 @@ def make_generate(
     draw="sampler",
     count=0,
     ends=True,
-    note_first=False,
+    steps=None,
+    gives=lambda new, text: new,
 ):
     """Return a generate with the asked-for slips in it."""
 
@@ -495,15 +645,15 @@ def make_generate(
         from gpt2lib.cache import KVCache
 
         limit = model.config.n_positions
-        choose = sampler if sampler is not None and draw == "sampler" else (lambda logits: logits.argmax(-1))
+        choose = sampler if sampler is not None and draw != "greedy" else (lambda logits: logits.argmax(-1))
         cache = None
         if use_cache and cached != "never":
             cache = KVCache(
                 model.config, len(tokens), max_length=min(tokens.shape[1] + max_new_tokens, limit)
             )
         text, ended = tokens, torch.zeros(len(tokens), dtype=torch.bool)
-        for _ in range(max_new_tokens + count):
-            if cache is None or text.shape[1] > limit:
+        for _ in range(steps(max_new_tokens, tokens, limit) if steps else max_new_tokens + count):
+            if cache is None or (text.shape[1] > limit - (cached == "early") and cached != "always"):
                 part = {"last": text[:, -limit:], "first": text[:, :limit], "all": text}[window]
                 logits = model(part, last_only=True)
             elif cached == "whole":
@@ -512,21 +662,39 @@ def make_generate(
                 logits = model(text[:, -1:], cache, last_only=True)
             else:
                 logits = model(text[:, cache.length :], cache, last_only=True)
-            row = logits[:, 0] if draw != "axis" else logits[:, -1]
+            row = logits if draw == "three axes" else logits[:, -1]
+            if draw == "probabilities":
+                row = row.softmax(-1)
             new = choose(row) if draw != "axis" else row.argmax(0)[: len(text)]
-            if stop_token is not None and stop != "ignored":
-                if stop == "right":
+            if stop_token is not None and stop != "ignored" and (stop_token or stop != "by truth"):
+                if stop != "no fill":
                     new = new.masked_fill(ended, stop_token)
-                if stop == "silent" and (new == stop_token).all():
-                    return
                 ended = ended | (new == stop_token)
-            yield new
+            if stop == "silent" and ended.all():
+                return
+            yield gives(new, text)
             if ended.any() if stop == "any" else (ended.all() and ends and stop != "ignored"):
                 return
-            if append:
-                text = torch.cat([text, new[:, None]], dim=1)
+            if append == "rows":
+                text = torch.cat([text, new[:, None]], dim=0)
+            elif append:
+                text = torch.cat([text, new if append == "flat" else new[:, None]], dim=1)
 
     return generate
+
+
+def returned(ends=True):
+    """Return a generate that returns the whole text at the end."""
+
+    def generate(model, tokens, max_new_tokens, **options):
+        new = list(make_generate(ends=ends)(model, tokens, max_new_tokens, **options))
+        return torch.cat([tokens, *[column[:, None] for column in new]], dim=1)
+
+    return generate
+
+
+def generate_at_once(model, tokens, max_new_tokens, **options):
+    yield torch.stack(list(make_generate()(model, tokens, max_new_tokens, **options)), dim=1)
 
 
 def generate_by_list(model, tokens, max_new_tokens, *, sampler=None, stop_token=None, use_cache=True):
@@ -647,12 +815,15 @@ EXERCISES = [
                 "at t = 0 you divide by zero. It stands for greedy: keep the largest logit and set the others to -inf.",
                 2,
             ),
-            Mistake(
-                "S02-tiny",
-                make_temperature(zero="tiny"),
-                "you replace 0 by a tiny number. Ties stay tied then, and logits grow to 10 to the 8. Keep the largest logit, set the others to -inf.",
-                2,
-            ),
+            *[
+                Mistake(
+                    "S02-tiny",
+                    lambda logits, t, tiny=tiny: logits / max(t, tiny),
+                    "you replace 0 by a tiny number. Ties stay tied then, and the logits become huge. Keep the largest logit, set the others to -inf.",
+                    2,
+                )
+                for tiny in (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)
+            ],
             Mistake(
                 "zero-ignored",
                 make_temperature(zero="same"),
@@ -689,6 +860,66 @@ EXERCISES = [
                 "you raise logits to the power of 1/t. That is right for probabilities; logits are their logarithms, so divide.",
                 1,
             ),
+            Mistake(
+                "S01",
+                lambda logits, t: logits * t,
+                "you multiply by the temperature, so hot is cold, and at t = 0 all tokens are alike. Divide, and treat 0 on its own.",
+                1,
+            ),
+            Mistake(
+                "softmaxed",
+                lambda logits, t: (logits / t).softmax(-1),
+                "you return probabilities, and at t = 0 you divide by zero. Return logits, and treat 0 on its own.",
+                2,
+            ),
+            Mistake(
+                "one-row",
+                at_zero(largest_of_batch),
+                "at t = 0 you keep one token of the whole batch. Each row has its own: argmax(dim=-1).",
+                2,
+            ),
+            Mistake(
+                "columns",
+                at_zero(columns_of_largest),
+                "logits[:, best] takes the columns of all rows, so each row keeps the others' tokens too. Pair rows with columns, or use scatter.",
+                3,
+            ),
+            Mistake(
+                "last-of-tie",
+                at_zero(last_largest),
+                "of equal logits you keep the last. Keep the first one, as argmax does.",
+                2,
+            ),
+            Mistake(
+                "one-hot",
+                at_zero(lambda logits: first_largest(logits).to(logits.dtype)),
+                "at t = 0 you return ones and zeros, which are probabilities. Return logits: the largest one, the others -inf.",
+                3,
+            ),
+            *[
+                Mistake(
+                    "another-number",
+                    at_zero(largest_becomes(number)),
+                    "at t = 0 the right token is left, but its logit is another number. Keep the largest logit as it is.",
+                    3,
+                )
+                for number in (0.0, 1.0, INF)
+            ],
+            Mistake(
+                "nothing-left",
+                at_zero(lambda logits: torch.full_like(logits, -INF)),
+                "at t = 0 all logits are -inf, so no token is left. Keep the largest one.",
+                3,
+            ),
+            *[
+                Mistake(
+                    "not-quite-inf",
+                    at_zero(lambda logits, low=low: torch.where(first_largest(logits), logits, low)),
+                    "at t = 0 you write a large negative number. Write -inf: code that asks isfinite which tokens are left relies on it.",
+                    3,
+                )
+                for low in (-1e9, -1e10)
+            ],
         ],
         styles=[temperature_by_scatter, temperature_by_rows, temperature_by_where],
     ),
@@ -741,14 +972,18 @@ EXERCISES = [
                 "you return k numbers. Return all V, with -inf for those that are gone.",
                 3,
             ),
-            Mistake("one-more", k_one_more, "you keep k + 1 tokens.", 1),
+            Mistake(
+                "one-more", k_one_more, "you keep k + 1 tokens. Exactly k stay: the places 0 to k - 1.", 1
+            ),
             Mistake(
                 "last-ties",
                 k_last_ties,
                 "of equal logits you keep those with the larger ids. Keep the smaller ones.",
                 2,
             ),
-            Mistake("too-large", k_too_large_fails, "k larger than V should keep all tokens.", 3),
+            Mistake(
+                "too-large", k_too_large_fails, "topk fails if k is larger than V. All tokens stay then.", 3
+            ),
             Mistake(
                 "k-beyond-v",
                 lambda logits, k: k_threshold(logits, k) if k <= logits.shape[-1] else logits.topk(k).values,
@@ -767,6 +1002,78 @@ EXERCISES = [
                 "logits[indices] takes whole rows. Use gather and scatter along the last axis.",
                 2,
             ),
+            *[
+                Mistake(
+                    "ties-mixed",
+                    wrong,
+                    "k tokens stay, but of equal logits not always those with the smaller ids. Only a sort with stable=True keeps their order.",
+                    2,
+                )
+                for wrong in mixing(k_by_topk, k_unstable)
+            ],
+            Mistake(
+                "whole-batch",
+                k_one_batch,
+                "you keep k tokens of the whole batch. Each row has its own k: work along dim=-1.",
+                1,
+            ),
+            Mistake(
+                "whole-batch",
+                k_one_threshold,
+                "you compare all rows with the k-th largest logit of the whole batch. Each row has its own k: work along dim=-1.",
+                1,
+            ),
+            Mistake(
+                "first-of-each-tie",
+                k_by_index,
+                "row.index finds the first of equal logits every time, so fewer than k stay. Sort the ids, not the values.",
+                2,
+            ),
+            Mistake(
+                "first-k",
+                lambda logits, k: only(logits, torch.arange(logits.shape[-1]).expand_as(logits) < k),
+                "you keep the ids 0 to k - 1, whatever their logits. Sort first.",
+                1,
+            ),
+            Mistake(
+                "one-less",
+                lambda logits, k: only(logits, ranks(logits) < k - 1),
+                "you keep k - 1 tokens. Exactly k stay: the places 0 to k - 1.",
+                1,
+            ),
+            Mistake(
+                "ids-for-places",
+                lambda logits, k: only(logits, logits.argsort(dim=-1, descending=True, stable=True) < k),
+                "argsort gives the ids in the order of their places, not the place of each id. Scatter with it, or argsort it once more.",
+                3,
+            ),
+            Mistake(
+                "upside-down",
+                lambda logits, k: only(logits, ranks(logits) >= k),
+                "the k largest are gone and the others stay. Turn your mask round.",
+                3,
+            ),
+            Mistake(
+                "probabilities",
+                lambda logits, k: k_by_ranks(logits, k).softmax(-1),
+                "you return probabilities. Return logits: the softmax comes after top-p.",
+                3,
+            ),
+            Mistake(
+                "wrong-axis",
+                lambda logits, k: only(logits, ranks(logits.T).T < k),
+                "you sort over the texts of the batch. Sort over the tokens: dim=-1.",
+                2,
+            ),
+            *[
+                Mistake(
+                    "not-quite-inf",
+                    lambda logits, k, low=low: torch.where(ranks(logits) < k, logits, low),
+                    "you write a large negative number. Write -inf: code that asks isfinite which tokens are left relies on it.",
+                    3,
+                )
+                for low in (-1e9, -1e10)
+            ],
         ],
         styles=[k_by_ranks, k_by_python, k_by_rounds],
     ),
@@ -837,7 +1144,9 @@ EXERCISES = [
                 "you add up logits. Take the softmax first: p is a probability.",
                 1,
             ),
-            Mistake("one-row", p_one_row, "you use the first row's nucleus for all rows.", 2),
+            Mistake(
+                "one-row", p_one_row, "you use the first row's nucleus for all rows. Each row has its own.", 2
+            ),
             Mistake(
                 "single-probabilities",
                 p_each_alone,
@@ -862,8 +1171,115 @@ EXERCISES = [
                 "a logit of 0 is no ban: softmax gives it weight. Set what is dropped to -inf.",
                 2,
             ),
+            Mistake(
+                "S06",
+                make_p(lambda p, sums, limit: sums < limit),
+                "the token that reaches p is gone, and with it, at times, all tokens. It stays: look at the sum before the token.",
+                2,
+            ),
+            Mistake(
+                "S07",
+                lambda logits, p: only(logits, sorted_sums(logits)[2] <= p),
+                "two slips at once: the mask is in sorted order while the logits are not, and the token that crosses p is gone. Undo the sorting, and look at the sum before the token.",
+                3,
+            ),
+            Mistake(
+                "sorted",
+                lambda logits, p: only(
+                    logits.sort(dim=-1, descending=True, stable=True).values, sorted_sums(logits)[2] <= p
+                ),
+                "two slips at once: your logits come back sorted, and the token that crosses p is gone. Scatter them back, and look at the sum before the token.",
+                3,
+            ),
+            Mistake(
+                "not-sorted",
+                lambda logits, p: only(logits, logits.softmax(-1).cumsum(-1) - logits.softmax(-1) < p),
+                "you add up probabilities in the order of the ids. Sort first: the likeliest tokens are added first.",
+                1,
+            ),
+            Mistake(
+                "one-more",
+                make_p(
+                    lambda p, sums, limit: (
+                        torch.arange(p.shape[-1]) <= (sums - p < limit).sum(-1, keepdim=True)
+                    )
+                ),
+                "you keep one token too many. The token that crosses p is the last one that stays.",
+                2,
+            ),
+            Mistake(
+                "upside-down",
+                make_p(lambda p, sums, limit: sums - p >= limit),
+                "you drop the nucleus and keep the tail. Turn your mask round.",
+                2,
+            ),
+            Mistake(
+                "wrong-axis",
+                p_along_batch,
+                "you sort and add up over the texts of the batch. Sort and add up over the tokens: dim=-1.",
+                1,
+            ),
+            Mistake(
+                "wrong-axis",
+                p_sums_along_batch,
+                "your running sum goes over the texts of the batch. It goes over the tokens: cumsum(dim=-1).",
+                1,
+            ),
+            Mistake(
+                "whole-batch",
+                p_of_all_rows,
+                "you take one nucleus for the whole batch. Each row has its own: work along dim=-1.",
+                1,
+            ),
+            Mistake(
+                "one-row",
+                p_first_count,
+                "you keep as many tokens in each row as the first row needs. Each row has its own count.",
+                2,
+            ),
+            Mistake(
+                "gather-for-scatter",
+                p_mask_gathered,
+                "gather reads the mask in that order once more. To bring it back to the ids use scatter.",
+                3,
+            ),
+            Mistake(
+                "probabilities",
+                p_raw_probabilities,
+                "you return probabilities, and 0 for the others. Return logits, with -inf for those that are gone.",
+                3,
+            ),
+            Mistake(
+                "single-probabilities",
+                lambda logits, p: only(logits, logits.softmax(-1) >= 1 - p),
+                "you compare single probabilities with 1 - p. Their sum counts: from the likeliest on, until it reaches p.",
+                1,
+            ),
+            Mistake(
+                "min-p",
+                lambda logits, p: only(
+                    logits, logits.softmax(-1) >= p * logits.softmax(-1).amax(-1, keepdim=True)
+                ),
+                "you keep what has at least p times the largest probability. That is another method (min-p). Here the sum counts.",
+                1,
+            ),
+            Mistake(
+                "share-of-tokens",
+                lambda logits, p: only(logits, ranks(logits) < max(1, int(p * logits.shape[-1]))),
+                "you keep a share p of the tokens. p is a share of the probability: add probabilities up until they reach it.",
+                1,
+            ),
+            *[
+                Mistake(
+                    "not-quite-inf",
+                    lambda logits, p, low=low: RIGHT_P(logits, p).clamp(min=low),
+                    "you write a large negative number. Write -inf: code that asks isfinite which tokens are left relies on it.",
+                    3,
+                )
+                for low in (-1e9, -1e10)
+            ],
         ],
-        styles=[p_by_python, p_by_shift, p_by_pairs],
+        styles=[p_by_python, p_by_shift, p_by_pairs, p_from_the_tail],
     ),
     Exercise(
         number="6.4",
@@ -892,9 +1308,24 @@ EXERCISES = [
                 "the temperature comes last. It comes first, so that top-p sees the distribution that is drawn from.",
                 2,
             ),
-            Mistake("no-temperature", sampler_of(apply_k, apply_p), "the temperature is not used.", 1),
-            Mistake("no-top-k", sampler_of(apply_t, apply_p), "top_k is not used.", 1),
-            Mistake("no-top-p", sampler_of(apply_t, apply_k), "top_p is not used.", 1),
+            Mistake(
+                "no-temperature",
+                sampler_of(apply_k, apply_p),
+                "the temperature is not used. scale_temperature comes first, whatever the other settings are.",
+                1,
+            ),
+            Mistake(
+                "no-top-k",
+                sampler_of(apply_t, apply_p),
+                "top_k is not used. Where it is not None, keep_top_k follows the temperature.",
+                1,
+            ),
+            Mistake(
+                "no-top-p",
+                sampler_of(apply_t, apply_k),
+                "top_p is not used. Where it is not None, keep_top_p comes last before the softmax.",
+                1,
+            ),
             Mistake(
                 "logits",
                 sampler_of(apply_t, apply_k, apply_p, last=lambda x: x),
@@ -903,7 +1334,7 @@ EXERCISES = [
             ),
             Mistake(
                 "either",
-                type("Sampler", (Settings,), {"distribution": either_k_or_p}),
+                distribution_of(either_k_or_p),
                 "top-p is left out when there is a top-k. Both may be asked for.",
                 1,
             ),
@@ -915,7 +1346,7 @@ EXERCISES = [
             ),
             Mistake(
                 "results-thrown-away",
-                sampler_of(),
+                distribution_of(thrown_away),
                 "you call the three functions and throw their results away. Give each result to the next: logits = ...",
                 1,
             ),
@@ -931,10 +1362,103 @@ EXERCISES = [
                 "you take the softmax first and cut probabilities off. Cut logits off, and take the softmax last.",
                 3,
             ),
+            *[
+                Mistake(
+                    "by-truth",
+                    sampler_of(apply_t, *steps),
+                    "0 counts as no setting in yours, and the sampler should refuse it. Ask `is not None`, not whether the number is true.",
+                    1,
+                )
+                for steps in [(k_by_truth, p_by_truth), (k_by_truth, apply_p), (apply_k, p_by_truth)]
+            ],
+            Mistake(
+                "zero-skipped",
+                sampler_of(lambda self, x: apply_t(self, x) if self.temperature else x, apply_k, apply_p),
+                "a temperature of 0 is skipped. It stands for greedy: scale_temperature knows what to do with it.",
+                1,
+            ),
+            Mistake(
+                "own-division",
+                sampler_of(lambda self, x: x / self.temperature, apply_k, apply_p),
+                "you divide by the temperature yourself, and 0 gives NaN. Call scale_temperature.",
+                1,
+            ),
+            Mistake(
+                "no-top-k",
+                sampler_of(apply_t),
+                "neither top_k nor top_p is used. Both follow the temperature.",
+                1,
+            ),
+            Mistake(
+                "either",
+                distribution_of(either_p_or_k),
+                "top-k is left out when there is a top-p. Both may be asked for.",
+                1,
+            ),
+            Mistake(
+                "both-or-none",
+                distribution_of(both_or_none),
+                "top-k and top-p count in yours only if both are given. Ask for each by itself.",
+                1,
+            ),
+            Mistake(
+                "starts-anew",
+                distribution_of(starts_anew),
+                "top-k and top-p get the logits that came in, so what was done before is lost. Give each result to the next.",
+                1,
+            ),
+            Mistake(
+                "order-t-last",
+                sampler_of(apply_p, apply_k, apply_t),
+                "your order is turned round: top-p, top-k, temperature. It is temperature, top-k, top-p.",
+                2,
+            ),
+            Mistake(
+                "softmax-twice",
+                sampler_of(apply_t, lambda self, x: x.softmax(-1), apply_k, apply_p),
+                "you take the softmax twice, before the cuts and after. Take it once, at the end.",
+                3,
+            ),
+            Mistake(
+                "not-renormalized",
+                distribution_of(not_renormalized),
+                "what is left does not add up to 1. Cut logits off, and take the softmax last: it shares out what is gone.",
+                3,
+            ),
+            Mistake(
+                "id-at-0",
+                distribution_of(id_at_zero),
+                "at temperature 0 you return the token. Return probabilities there too: scale_temperature and the softmax give it 1.",
+                1,
+            ),
+            Mistake(
+                "wrong-axis",
+                sampler_of(apply_t, apply_k, apply_p, last=lambda x: x.flatten().softmax(0).view_as(x)),
+                "your softmax runs over the whole batch. It runs over the tokens of each row: dim=-1.",
+                3,
+            ),
+            Mistake(
+                "temperature-twice",
+                sampler_of(apply_t, apply_k, apply_p, lambda self, x: x / self.temperature),
+                "the temperature is applied twice. Once, at the beginning, is enough.",
+                1,
+            ),
+            Mistake(
+                "no-return",
+                distribution_of(not_returned),
+                "distribution returns None. Return the probabilities.",
+                3,
+            ),
+            Mistake(
+                "no-temperature",
+                sampler_of(),
+                "none of the settings is used. Call the three functions, each with what the one before returned.",
+                1,
+            ),
         ],
         styles=[
-            sampler_of(apply_t, k_by_truth, p_by_truth),
-            type("Sampler", (Settings,), {"distribution": distribution_flat}),
+            sampler_of(apply_k, apply_t, apply_p),
+            distribution_of(distribution_flat),
             sampler_of(lambda self, x: temperature_by_rows(x, self.temperature), apply_k, apply_p),
         ],
         tolerance=1e-4,
@@ -963,13 +1487,13 @@ EXERCISES = [
             Mistake(
                 "E06",
                 make_generate(window="all"),
-                "past n_positions you read the whole text, which is more than the model can. Read the last n_positions tokens.",
+                "past n_positions you read more than the model can. Read the last n_positions tokens.",
                 2,
             ),
             Mistake(
                 "not-appended",
                 make_generate(append=False),
-                "the new tokens are not appended, so every step predicts the same one.",
+                "the new tokens are not appended, so every step predicts the same one. Append them: torch.cat([text, new[:, None]], dim=1).",
                 1,
             ),
             Mistake(
@@ -1002,7 +1526,12 @@ EXERCISES = [
                 "you look for the largest logit over the batch. Hand logits[:, -1], (B, V), to the sampler.",
                 1,
             ),
-            Mistake("stop-ignored", make_generate(stop="ignored"), "stop_token is not looked at.", 3),
+            Mistake(
+                "stop-ignored",
+                make_generate(stop="ignored"),
+                "stop_token is not looked at. Note which texts have drawn it, and stop when all have.",
+                3,
+            ),
             Mistake(
                 "stop-any",
                 make_generate(stop="any"),
@@ -1015,9 +1544,129 @@ EXERCISES = [
                 "a text that has ended goes on with other tokens. It should go on with stop_token.",
                 3,
             ),
-            Mistake("one-more", make_generate(count=1), "you yield one token too many.", 1),
-            Mistake("one-less", make_generate(count=-1), "you yield one token too few.", 1),
-            Mistake("never-ends", make_generate(ends=False), "you go on after all texts have ended.", 3),
+            Mistake(
+                "one-more",
+                make_generate(count=1),
+                "you yield one token too many. The loop runs max_new_tokens times.",
+                1,
+            ),
+            Mistake(
+                "one-less",
+                make_generate(count=-1),
+                "you yield one token too few. The loop runs max_new_tokens times.",
+                1,
+            ),
+            Mistake(
+                "never-ends",
+                make_generate(ends=False),
+                "you go on after all texts have ended. Return once ended.all() is true.",
+                3,
+            ),
+            Mistake(
+                "stop-by-truth",
+                make_generate(stop="by truth"),
+                "a stop_token of 0 counts as none in yours. Ask `stop_token is not None`.",
+                3,
+            ),
+            Mistake(
+                "ends-silently",
+                make_generate(stop="silent"),
+                "you end before the last stop_token is yielded. First yield, then look whether all have ended.",
+                3,
+            ),
+            Mistake(
+                "probabilities",
+                make_generate(draw="probabilities"),
+                "the sampler gets probabilities. It takes logits, and the softmax is in it.",
+                1,
+            ),
+            Mistake(
+                "given-up-early",
+                make_generate(cached="early"),
+                "the tokens are right, but you give the cache up one step early. It serves while text.shape[1] <= limit.",
+                2,
+            ),
+            Mistake(
+                "counts-prompt",
+                make_generate(steps=lambda n, tokens, limit: n - tokens.shape[1]),
+                "you count the tokens of the prompt too. max_new_tokens new ones are wanted.",
+                1,
+            ),
+            Mistake(
+                "stops-at-limit",
+                make_generate(steps=lambda n, tokens, limit: min(n, limit - tokens.shape[1])),
+                "you stop when the text has n_positions tokens. Go on, and read its last n_positions tokens.",
+                2,
+            ),
+            Mistake(
+                "yields-lists",
+                make_generate(gives=lambda new, text: new.tolist()),
+                "you yield lists. Yield the tensor (B,).",
+                3,
+            ),
+            Mistake(
+                "yields-ints",
+                make_generate(gives=lambda new, text: new.item()),
+                "item() makes a number of a tensor with one element, and a batch has more. Yield the tensor (B,).",
+                3,
+            ),
+            Mistake(
+                "yields-columns",
+                make_generate(gives=lambda new, text: new[:, None]),
+                "you yield shape (B, 1). Only torch.cat needs the second axis: yield new, (B,).",
+                3,
+            ),
+            Mistake(
+                "yields-text",
+                make_generate(gives=lambda new, text: torch.cat([text, new[:, None]], dim=1)),
+                "you yield the whole text. Yield the new tokens only, (B,).",
+                3,
+            ),
+            Mistake(
+                "yields-text",
+                make_generate(gives=lambda new, text: text),
+                "you yield the text so far. Yield the new tokens, (B,).",
+                3,
+            ),
+            *[
+                Mistake(
+                    "returned",
+                    returned(ends),
+                    "you return the whole text at the end. Yield the new tokens in each step, so that they can be shown as they come.",
+                    1,
+                )
+                for ends in (True, False)
+            ],
+            Mistake(
+                "at-once",
+                generate_at_once,
+                "you yield once, at the end. Yield the new tokens (B,) in each step.",
+                1,
+            ),
+            Mistake(
+                "three-axes",
+                make_generate(draw="three axes"),
+                "the sampler gets (B, 1, V), so its tokens have an axis too many for torch.cat. Hand it logits[:, -1], (B, V).",
+                1,
+            ),
+            Mistake(
+                "cache-full",
+                make_generate(cached="always"),
+                "you use the cache after it is full, at n_positions. It serves while text.shape[1] <= limit; then read text[:, -limit:] without it.",
+                2,
+            ),
+            Mistake(
+                "append-axes",
+                make_generate(append="flat"),
+                "new has shape (B,) and text (B, T), so torch.cat refuses them. Give new a second axis: new[:, None].",
+                1,
+            ),
+            Mistake(
+                "append-axes",
+                make_generate(append="rows"),
+                "you append along the batch. The new tokens go to the end of each text: dim=1.",
+                1,
+            ),
         ],
         styles=[make_generate(), generate_by_list, generate_by_window],
     ),

@@ -1,7 +1,10 @@
 """The exercises of chapter 07: what a cache saves, what it holds, how it is filled, what it costs."""
 
 import math
+from copy import deepcopy
 from dataclasses import replace
+from inspect import isgenerator
+from itertools import combinations
 
 import torch
 from torch import nn
@@ -28,6 +31,14 @@ def refusal(error):
     if any(part in str(error) for part in REFUSALS):
         return "refused: they do not belong or do not fit in there"
     raise error
+
+
+def pair(result, wanted):
+    """The two parts of a result; if it has no two parts, what it is instead."""
+    if isinstance(result, (tuple, list)) and len(result) == 2:
+        return result
+    what = f"{len(result)} things" if isinstance(result, (tuple, list)) else type(result).__name__
+    return f"{what} instead of {wanted}", None
 
 
 # --- 7.1 rows_computed
@@ -79,54 +90,124 @@ def rows_by_triangles(prompt_length, new_tokens, use_cache):
     return math.comb(end + 1, 2) - math.comb(prompt_length, 2)
 
 
+def with_cache(T, n):
+    return T + n - 1
+
+
 WITHOUT = {  # wrong sums without a cache
     "reads-the-last-without": (
-        lambda T, n: without(T + 1, n),
+        [lambda T, n: without(T + 1, n)],
         "without a cache you count T + 1 rows in the first step. The first step reads the prompt, T rows; "
         "its new token is first read in the second step.",
     ),
+    "one-step-more": (
+        [lambda T, n: without(T, n + 1)],
+        "without a cache you count a step too many, which would read the last token. n new tokens take n "
+        "steps, of T, T + 1, ... and T + n - 1 rows.",
+    ),
+    "one-step-short": (
+        [lambda T, n: without(T, n - 1)],
+        "without a cache T + n - 1 rows are missing, as many as the last step computes. n new tokens take n "
+        "steps, and all of their rows count.",
+    ),
+    "first-step-missing": (
+        [lambda T, n: without(T + 1, n - 1)],
+        "without a cache the first step is missing from your sum. It reads the prompt, T rows.",
+    ),
+    "first-step-twice": (
+        [lambda T, n: T + without(T, n)],
+        "without a cache you count the first step twice. Start the sum at 0, not at the length of the "
+        "prompt.",
+    ),
     "does-not-grow": (
-        lambda T, n: T * n,
+        [lambda T, n: T * n],
         "without a cache your steps all cost the prompt. The text is one token longer at every step, and "
         "all of it is read again.",
     ),
     "full-length-each-step": (
-        lambda T, n: (T + n) * n,
-        "without a cache your steps all cost the finished text. The early steps read less: the text grows "
-        "by one token at a time.",
+        [lambda T, n: (T + n) * n, lambda T, n: (T + n - 1) * n],
+        "without a cache your steps all cost the same, as much as the longest text. The early steps read "
+        "less: the text grows by one token at a time.",
     ),
     "triangle-from-one": (
-        lambda T, n: without(1, T + n - 1),
+        [lambda T, n: without(1, T + n - 1), lambda T, n: without(1, T + n)],
         "without a cache you start the sum at 1, as if the prompt were written token by token too. The "
         "first step reads all T tokens of the prompt in one go.",
     ),
     "new-tokens-only": (
-        lambda T, n: without(1, n),
+        [lambda T, n: without(1, n)],
         "without a cache you leave the prompt out of the sum. Every step reads the prompt as well as the "
         "new tokens so far.",
+    ),
+    "prompt-once": (
+        [lambda T, n: T + without(0, n), lambda T, n: T + without(1, n)],
+        "without a cache you count the prompt once. Every step reads it again, in front of the new tokens.",
+    ),
+    "first-step-only": (
+        [lambda T, n: T],
+        "without a cache you count the first step only. Add up all n steps; is there a return inside the "
+        "loop?",
+    ),
+    "last-step-only": (
+        [lambda T, n: T + n],
+        "without a cache you count one step only. Add up the lengths of all n steps.",
+    ),
+    "ends-at-n": (
+        [lambda T, n: sum(range(T, n)), lambda T, n: sum(range(T, n + 1))],
+        "without a cache your sum goes from T to n. The lengths go from T to T + n - 1: new_tokens is how "
+        "many steps there are, not where they end.",
+    ),
+    "exchanged": (
+        [lambda T, n: without(n, T)],
+        "without a cache the prompt and the new tokens have changed places. There are new_tokens steps, and "
+        "the first reads prompt_length tokens.",
+    ),
+    "half-a-step-off": (
+        [lambda T, n: n * (2 * T + n) / 2, lambda T, n: n * (2 * T + n) // 2],
+        "without a cache your formula gives about n / 2 too much. It is n times the mean of the first and "
+        "the last length, T and T + n - 1.",
+    ),
+    "squares": (
+        [lambda T, n: (T + n) ** 2, lambda T, n: (T + n - 1) ** 2],
+        "without a cache you square the length. Each step reads the text so far, which grows by one: add up "
+        "the lengths.",
     ),
 }
 WITH = {  # wrong sums with a cache
     "reads-the-last": (
-        lambda T, n: T + n,
+        [lambda T, n: T + n],
         "with a cache you count one row too many. The last token is written, but no step comes after it "
         "that would read it.",
     ),
+    "one-row-short": (
+        [lambda T, n: T + n - 2],
+        "with a cache you count one row too few. The prompt takes T rows, and each of the n - 1 steps after "
+        "it takes 1.",
+    ),
     "forgets-the-prompt": (
-        lambda T, n: n,
+        [lambda T, n: n],
         "with a cache you count the new tokens only. The prompt has to be read once before anything can be "
         "looked up.",
     ),
+    "later-steps-only": (
+        [lambda T, n: n - 1],
+        "with a cache you count the later steps only. The first step reads the prompt, T rows.",
+    ),
+    "prompt-only": (
+        [lambda T, n: T],
+        "with a cache you count the prompt only. Each later step reads 1 token, the one that was just "
+        "chosen.",
+    ),
+    "last-step-only-with": (
+        [lambda T, n: 1],
+        "with a cache you count one step only. Add the prompt and the 1 of every later step.",
+    ),
     "prompt-each-step": (
-        lambda T, n: n * (T + 1),
+        [lambda T, n: n * (T + 1), lambda T, n: n * (T + 1) - 1],
         "with a cache you read the prompt at every step. It is read once; after that its keys and values "
         "lie in the cache.",
     ),
 }
-
-
-def with_cache(T, n):
-    return T + n - 1
 
 
 def rows_mistakes():
@@ -148,12 +229,32 @@ def rows_mistakes():
         rows_rule(without, with_cache),
         "your two numbers are in each other's place. use_cache=True is the small one.",
     )
-    for name, (wrong, says) in WITH.items():
-        yield Mistake(name, rows_rule(wrong), says, 2)
-    for name, (wrong, says) in WITHOUT.items():
-        yield Mistake(name, rows_rule(with_cache, wrong), says)
-        for other, _ in WITH.values():
-            yield Mistake(name, rows_rule(other, wrong), says)
+    yield Mistake(
+        "only-the-example",
+        rows_rule(lambda T, n: 6, lambda T, n: 15),
+        "you return the numbers of the example, whatever the lengths are. Compute them from prompt_length "
+        "and new_tokens.",
+    )
+    yield Mistake(
+        "list-of-steps",
+        rows_rule(lambda T, n: [T] + [1] * (n - 1), lambda T, n: list(range(T, T + n))),
+        "you return the rows of each step. Return how many they are together: the sum.",
+        3,
+    )
+    yield Mistake(
+        "last-step-only",
+        rows_rule(lambda T, n: 1, with_cache),
+        "you count the last step only. Add up the rows of all n steps.",
+    )
+    for name, (formulas, says) in WITH.items():
+        for wrong in formulas:
+            yield Mistake(name, rows_rule(wrong), says, 2)
+    for name, (formulas, says) in WITHOUT.items():
+        for wrong in formulas:
+            yield Mistake(name, rows_rule(with_cache, wrong), says)
+            for others, _ in WITH.values():
+                for other in others:
+                    yield Mistake(name, rows_rule(other, wrong), says)
 
 
 ROWS = Exercise(
@@ -213,8 +314,9 @@ def run_layer_cache(answer, B, H, D, room, calls):
     told = {}
     for i, T in enumerate(calls):
         try:
-            k, v = cache.append(noise(10 + i, B, H, T, D), noise(20 + i, B, H, T, D))
-            told[f"append {i + 1}"] = {"k": k.clone(), "v": v.clone(), "length": cache.length}
+            result = cache.append(noise(10 + i, B, H, T, D), noise(20 + i, B, H, T, D))
+            k, v = pair(result, "(k, v)")
+            told[f"append {i + 1}"] = {"k": deepcopy(k), "v": deepcopy(v), "length": cache.length}
         except ValueError as error:
             told[f"append {i + 1}"] = {"error": refusal(error), "length": cache.length}
     return told
@@ -374,6 +476,114 @@ def fills_the_rest(self, k, v, end):
     return self.k[:, :, :end], self.v[:, :, :end]
 
 
+@appending
+def joins_and_forgets(self, k, v, end):
+    k = torch.cat([self.k[:, :, : self.length], k], dim=2)
+    v = torch.cat([self.v[:, :, : self.length], v], dim=2)
+    self.length = end
+    return k, v
+
+
+@appending
+def names_a_slice(self, k, v, end):
+    self.length = end
+    return self.k[:, :, :end], self.v[:, :, :end]
+
+
+@appending
+def fills_from_the_start(self, k, v, end):
+    self.k[:, :, :end] = k
+    self.v[:, :, :end] = v
+    self.length = end
+    return self.k[:, :, :end], self.v[:, :, :end]
+
+
+@appending
+def fills_the_far_end(self, k, v, end):
+    self.k[:, :, -k.shape[2] :], self.v[:, :, -v.shape[2] :] = k, v
+    self.length = end
+    return self.k[:, :, :end], self.v[:, :, :end]
+
+
+@appending
+def fills_one_place(self, k, v, end):
+    self.k[:, :, self.length], self.v[:, :, self.length] = k[:, :, 0], v[:, :, 0]
+    self.length = end
+    return self.k[:, :, :end], self.v[:, :, :end]
+
+
+@appending
+def puts_all_in_one_place(self, k, v, end):
+    self.k[:, :, self.length] = k
+    self.v[:, :, self.length] = v
+    self.length = end
+    return self.k[:, :, :end], self.v[:, :, :end]
+
+
+@appending
+def fills_one_place_late(self, k, v, end):
+    self.k[:, :, self.length + 1 : end + 1] = k
+    self.v[:, :, self.length + 1 : end + 1] = v
+    self.length = end
+    return self.k[:, :, :end], self.v[:, :, :end]
+
+
+@appending
+def fills_the_width(self, k, v, end):
+    self.k[..., self.length : end] = k
+    self.v[..., self.length : end] = v
+    self.length = end
+    return self.k[..., :end], self.v[..., :end]
+
+
+@appending
+def stores_k_twice(self, k, v, end):
+    self.k[:, :, self.length : end], self.v[:, :, self.length : end] = k, k
+    self.length = end
+    return self.k[:, :, :end], self.v[:, :, :end]
+
+
+@appending
+def writes_k_only(self, k, v, end):
+    self.k[:, :, self.length : end] = k
+    self.length = end
+    return self.k[:, :, :end], self.v[:, :, :end]
+
+
+@appending
+def counts_and_returns_calls(self, k, v, end):
+    self.k[:, :, self.length : end], self.v[:, :, self.length : end] = k, v
+    self.length += 1
+    return self.k[:, :, : self.length], self.v[:, :, : self.length]
+
+
+@appending
+def counts_this_call(self, k, v, end):
+    self.k[:, :, self.length : end], self.v[:, :, self.length : end] = k, v
+    self.length = k.shape[2]
+    return self.k[:, :, :end], self.v[:, :, :end]
+
+
+@appending
+def counts_and_returns_this_call(self, k, v, end):
+    self.k[:, :, self.length : end], self.v[:, :, self.length : end] = k, v
+    self.length = k.shape[2]
+    return self.k[:, :, : self.length], self.v[:, :, : self.length]
+
+
+@appending
+def adds_end(self, k, v, end):
+    self.k[:, :, self.length : end], self.v[:, :, self.length : end] = k, v
+    self.length += end
+    return self.k[:, :, :end], self.v[:, :, :end]
+
+
+@appending
+def returns_nothing(self, k, v, end):
+    self.k[:, :, self.length : end], self.v[:, :, self.length : end] = k, v
+    self.length = end
+
+
 LAYER_CACHE = Exercise(
     number="7.2",
     name="LayerCache",
@@ -442,6 +652,13 @@ LAYER_CACHE = Exercise(
             2,
         ),
         Mistake(
+            "counts-calls",
+            counts_and_returns_calls,
+            "self.length goes up by 1 for each call, but a call brings T tokens. After a prompt of 3 "
+            "tokens it should be 3.",
+            2,
+        ),
+        Mistake(
             "counts-twice",
             counts_twice,
             "self.length goes up by twice the number of tokens. A token's key and its value stand at the "
@@ -491,6 +708,13 @@ LAYER_CACHE = Exercise(
             2,
         ),
         Mistake(
+            "K02",
+            writes_k_only,
+            "you write the keys into the memory but not the values. A later token weighs the values of all "
+            "earlier tokens, so both have to be kept.",
+            2,
+        ),
+        Mistake(
             "shrinks-the-memory",
             shrinks,
             "you replace the memory by a tensor that is exactly full, so the next append finds no room. "
@@ -505,12 +729,94 @@ LAYER_CACHE = Exercise(
             2,
         ),
         Mistake(
-            "squares",
-            lambda prompt_length, new_tokens, use_cache: (
-                prompt_length + new_tokens - 1 if use_cache else (prompt_length + new_tokens) ** 2
-            ),
-            "you square the length. Each step reads the text so far, which grows by one: add up the lengths.",
+            "nothing-stored",
+            joins_and_forgets,
+            "what you return is right once, but nothing is written into self.k and self.v. The next call "
+            "finds what was in memory before; assign to a slice of self.k.",
             2,
+        ),
+        Mistake(
+            "nothing-stored",
+            names_a_slice,
+            "nothing is written into self.k and self.v. `place = k` gives a name to k; `self.k[:, :, "
+            "start:stop] = k` writes into the memory.",
+            2,
+        ),
+        Mistake(
+            "no-start",
+            fills_from_the_start,
+            "your slice begins at place 0, so it covers the old tokens as well. It has to begin at "
+            "self.length.",
+            2,
+        ),
+        Mistake(
+            "at-the-far-end",
+            fills_the_far_end,
+            "you write into the last places of the memory. The new tokens belong right behind the "
+            "self.length that are there.",
+            1,
+        ),
+        Mistake(
+            "one-place",
+            fills_one_place,
+            "you write the first new token only. A call may bring several: they need the places from "
+            "self.length to end.",
+            2,
+        ),
+        Mistake(
+            "one-place",
+            puts_all_in_one_place,
+            "self.k[:, :, self.length] is one place, and k holds T tokens. They need the places from "
+            "self.length to end.",
+            2,
+        ),
+        Mistake(
+            "one-place-late",
+            fills_one_place_late,
+            "you leave one place free and write behind it. Places count from 0: the first free one is "
+            "self.length.",
+            1,
+        ),
+        Mistake(
+            "slices-the-width",
+            fills_the_width,
+            "your slice runs over the D numbers of a head. The places for tokens are the third dimension, "
+            "self.k[:, :, start:stop].",
+            2,
+        ),
+        Mistake(
+            "k-for-v",
+            stores_k_twice,
+            "self.v gets the keys. Write v into self.v.",
+            2,
+        ),
+        Mistake(
+            "length-of-the-call",
+            counts_this_call,
+            "self.length becomes the number of tokens of this call. It counts all tokens so far: set it to "
+            "`end`.",
+            3,
+        ),
+        Mistake(
+            "length-of-the-call",
+            counts_and_returns_this_call,
+            "self.length becomes the number of tokens of this call. It counts all tokens so far: set it to "
+            "`end`.",
+            3,
+        ),
+        Mistake(
+            "adds-end",
+            adds_end,
+            "you add `end` to self.length. `end` is the length after the call already: set self.length to "
+            "it.",
+            3,
+        ),
+        Mistake(
+            "no-return",
+            returns_nothing,
+            "the tokens are stored, but append returns nothing. Return the first `end` places of both "
+            "memories.",
+            3,
         ),
     ],
     styles=[CacheByNarrow, CacheByLoop, CacheByIndex, CacheByNewTensors],
@@ -520,19 +826,16 @@ LAYER_CACHE = Exercise(
 # --- 7.3 attend_to_cache
 
 
-class SmallLayerCache:
-    """A cache of one layer for checks that need one which works; its memory has room for more than it holds."""
-
-    def __init__(self, batch_size=None):
-        self.k = self.v = None
-        self.length, self.batch_size = 0, batch_size
+class LayerMemory(Memory):
+    """A LayerCache that is complete and refuses what does not fit, as the library's does."""
 
     def append(self, k, v):
-        if self.batch_size not in (None, len(k)):
-            raise ValueError("this cache takes another number of texts")
-        if self.k is None:
-            self.k, self.v = (torch.zeros(*k.shape[:2], 64, k.shape[3], dtype=k.dtype) for _ in "kv")
+        B, H, capacity, D = self.k.shape
         end = self.length + k.shape[2]
+        if k.shape != v.shape or k.shape != (B, H, k.shape[2], D) or k.dtype != self.k.dtype:
+            raise ValueError(f"this cache takes k and v of shape (B={B}, H={H}, T, D={D}), {self.k.dtype}")
+        if end > capacity:
+            raise ValueError(f"{end} tokens are too many: it has room for {capacity}")
         self.k[:, :, self.length : end], self.v[:, :, self.length : end] = k, v
         self.length = end
         return self.k[:, :, :end], self.v[:, :, :end]
@@ -553,7 +856,8 @@ def attend_cases():
 
 def run_attend(answer, B, H, D, calls):
     """Give the answer one call's q, k, v after the other; tell what comes out and is held."""
-    cache, told = SmallLayerCache(), {}
+    room = sum(calls) + 4
+    cache, told = LayerMemory(noise(1, B, H, room, D), noise(2, B, H, room, D)), {}
     for i, T in enumerate(calls):
         q, k, v = (noise(part + i, B, H, T, D) for part in (10, 20, 30))
         told[f"call {i + 1}"] = {"result": answer(q, k, v, cache), "cache.length": cache.length}
@@ -670,6 +974,76 @@ def attends_to_all_memory(q, k, v, cache):
     return weigh_by_hand(q, cache.k, cache.v, seen_mask(q.shape[2], cache.length))
 
 
+def attends_to_all_memory_masked(q, k, v, cache):
+    cache.append(k, v)
+    return weigh(q, cache.k, cache.v, seen_mask(q.shape[2], cache.k.shape[2]))
+
+
+def attends_to_all_memory_unmasked(q, k, v, cache):
+    cache.append(k, v)
+    return weigh(q, cache.k, cache.v)
+
+
+def is_causal_for_several(q, k, v, cache):
+    k, v = cache.append(k, v)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=q.shape[2] > 1)
+
+
+def caches_q_and_k_as_named(q, k, v, cache):
+    q_seen, k = cache.append(q, k)
+    return weigh(q, q_seen, k, seen_mask(q.shape[2], k.shape[2]))
+
+
+def counts_the_new_twice(q, k, v, cache):
+    k, v = cache.append(k, v)
+    return weigh_by_hand(q, k, v, seen_mask(q.shape[2], cache.length + q.shape[2]))
+
+
+def masks_by_heads(q, k, v, cache):
+    k, v = cache.append(k, v)
+    return weigh_by_hand(q, k, v, seen_mask(q.shape[1], k.shape[1]))
+
+
+def masks_by_width(q, k, v, cache):
+    k, v = cache.append(k, v)
+    return weigh_by_hand(q, k, v, seen_mask(q.shape[3], k.shape[3]))
+
+
+def sees_not_itself(q, k, v, cache):
+    k, v = cache.append(k, v)
+    T, S = q.shape[2], k.shape[2]
+    return weigh_by_hand(q, k, v, torch.ones(T, S, dtype=torch.bool).tril(S - T - 1))
+
+
+def sees_only_the_future(q, k, v, cache):
+    k, v = cache.append(k, v)
+    return weigh_by_hand(q, k, v, ~seen_mask(q.shape[2], k.shape[2]))
+
+
+def chunk_looks_at_itself(q, k, v, cache):
+    all_k, all_v = cache.append(k, v)
+    T = q.shape[2]
+    return weigh(q, all_k, all_v) if T == 1 else weigh(q, k, v, seen_mask(T, T))
+
+
+def counts_again(q, k, v, cache):
+    k, v = cache.append(k, v)
+    cache.length += q.shape[2]
+    return weigh(q, k, v, seen_mask(q.shape[2], k.shape[2]))
+
+
+def merges_the_heads(q, k, v, cache):
+    k, v = cache.append(k, v)
+    return weigh(q, k, v, seen_mask(q.shape[2], k.shape[2])).transpose(1, 2).flatten(2)
+
+
+def attend_to_joined(q, k, v, cache):
+    all_k = torch.cat([cache.k[:, :, : cache.length], k], dim=2)
+    all_v = torch.cat([cache.v[:, :, : cache.length], v], dim=2)
+    cache.append(k, v)
+    return weigh(q, all_k, all_v, seen_mask(q.shape[2], all_k.shape[2]))
+
+
 ATTEND_TO_CACHE = Exercise(
     number="7.3",
     name="attend_to_cache",
@@ -724,6 +1098,13 @@ ATTEND_TO_CACHE = Exercise(
             1,
         ),
         Mistake(
+            "K02-q-and-k",
+            caches_q_and_k_as_named,
+            "you keep q and k. What a token needs of the earlier ones is their keys, to match against, and "
+            "their values, to gather.",
+            1,
+        ),
+        Mistake(
             "swaps-k-and-v",
             caches_k_as_v,
             "keys and values have changed places. append takes k first and v second, and returns them so.",
@@ -732,8 +1113,8 @@ ATTEND_TO_CACHE = Exercise(
         Mistake(
             "never-appends",
             never_appends,
-            "you never touch the cache, so each call knows only its own tokens. Append the new k and v, "
-            "and use what append returns.",
+            "nothing is appended to the cache, so each call knows only its own tokens. Append the new k and "
+            "v, and use what append returns.",
             1,
         ),
         Mistake(
@@ -747,8 +1128,8 @@ ATTEND_TO_CACHE = Exercise(
             "no-self",
             sees_no_self,
             "the new tokens see only what was there before this call. Each also sees itself and the new "
-            "tokens before it.",
-            2,
+            "tokens before it: append first, and attend to what append returns.",
+            1,
         ),
         Mistake(
             "A06",
@@ -773,61 +1154,125 @@ ATTEND_TO_CACHE = Exercise(
         Mistake(
             "mask-from-the-corner",
             attends_with_first_rows,
-            "your mask is (S, S), and its first rows are those of the oldest tokens. The T new tokens are the last ones: causal_mask(T, S).",
+            "your mask is (S, S), and its first rows are those of the oldest tokens. The T new tokens are "
+            "the last ones: causal_mask(T, S).",
+            2,
+        ),
+        Mistake(
+            "mask-from-the-corner",
+            is_causal_for_several,
+            "where several tokens come at once, your triangle starts in the upper left corner, as if the "
+            "first query were token 0. is_causal=True does so when T < S; hand over causal_mask(T, S) "
+            "instead.",
             2,
         ),
         Mistake(
             "mask-of-the-new",
             attends_with_square_mask,
-            "your mask is (T, T), but the cache gives back S keys: causal_mask(T, S), with S read after the append.",
+            "your mask is (T, T), but the cache gives back S keys. Make it causal_mask(T, S), with S read "
+            "after the append.",
+            2,
+        ),
+        Mistake(
+            "mask-of-other-sizes",
+            masks_by_heads,
+            "your mask has the number of heads for its sizes. T and S are the third sizes: q.shape[2] and "
+            "k.shape[2].",
+            2,
+        ),
+        Mistake(
+            "mask-of-other-sizes",
+            masks_by_width,
+            "your mask has the width of a head for its sizes. T and S are the third sizes: q.shape[2] and "
+            "k.shape[2].",
+            2,
+        ),
+        Mistake(
+            "counts-the-new-twice",
+            counts_the_new_twice,
+            "your mask has T columns too many. After the append, cache.length counts the new tokens already, "
+            "and k.shape[2] is the same number.",
+            2,
+        ),
+        Mistake(
+            "not-itself",
+            sees_not_itself,
+            "a token sees those before it and not itself. The diagonal of your mask is one too far left.",
+            2,
+        ),
+        Mistake(
+            "only-the-future",
+            sees_only_the_future,
+            "your mask is turned round, so each token sees its future alone. In causal_mask True stands "
+            "where it may look, and `attend` takes it as it is.",
             2,
         ),
         Mistake(
             "all-memory",
             attends_to_all_memory,
-            "cache.k is the whole memory, also the part that nothing was written to yet. Use what `append` returns.",
+            "cache.k is the whole memory, also the part that nothing was written to yet. Use what `append` "
+            "returns.",
             1,
         ),
+        *(
+            Mistake(
+                "all-memory",
+                wrong,
+                "you attend to the whole memory, also to the places that nothing was written to yet. Use "
+                "what `append` returns.",
+                1,
+            )
+            for wrong in (attends_to_all_memory_masked, attends_to_all_memory_unmasked)
+        ),
+        Mistake(
+            "looks-at-the-new",
+            chunk_looks_at_itself,
+            "where several tokens come at once, they look at each other only. They too see all that is in "
+            "the cache: use the k and v that append returns.",
+            1,
+        ),
+        Mistake(
+            "counts-again",
+            counts_again,
+            "you add to cache.length, but append has moved it already. Leave it alone.",
+            1,
+        ),
+        Mistake(
+            "merges-the-heads",
+            merges_the_heads,
+            "you put the heads side by side, (B, T, C). The result keeps its heads, (B, H, T, D), as "
+            "`attend` "
+            "returns it.",
+            3,
+        ),
     ],
-    styles=[attend_by_scores, attend_row_by_row, attend_in_float64, attend_mask_if_needed],
+    styles=[attend_by_scores, attend_row_by_row, attend_in_float64, attend_mask_if_needed, attend_to_joined],
 )
 
 
 # --- 7.4 KVCache
 
 
-class LayerMemory(Memory):
-    """A LayerCache that is complete and refuses what does not fit, as the library's does."""
-
-    def append(self, k, v):
-        B, H, capacity, D = self.k.shape
-        if k.shape != (B, H, k.shape[2], D) or self.length + k.shape[2] > capacity or k.dtype != self.k.dtype:
-            raise ValueError("this cache takes others")
-        end = self.length + k.shape[2]
-        self.k[:, :, self.length : end], self.v[:, :, self.length : end] = k, v
-        self.length = end
-        return self.k[:, :, :end], self.v[:, :, :end]
-
-
-def memory(config, B, room, dtype, width=None):
+def memory(config, B, room, width=None, **options):
     """The two tensors of one layer."""
     D = width or config.n_embd // config.n_head
-    return torch.zeros(2, B, config.n_head, room, D, dtype=dtype)
+    return torch.zeros(2, B, config.n_head, room, D, **options)
 
 
-def separate_layers(config, B, room, dtype):
-    return [LayerMemory(*memory(config, B, room, dtype)) for _ in range(config.n_layer)]
+def separate_layers(config, B, room, **options):
+    return [LayerMemory(*memory(config, B, room, **options)) for _ in range(config.n_layer)]
 
 
-def keeping(layers=None, length=None, getitem=None):
+def keeping(layers=separate_layers, length=None, getitem=None):
     """A KVCache; the parts that are not given are right."""
-    layers = layers or separate_layers
 
     class Cache:
         def __init__(self, config, batch_size=1, *, max_length=None, dtype=None, device=None):
             self.config = config
             self.room = config.n_positions if max_length is None else max_length
-            self.layers = layers(config, batch_size, self.room, dtype)
+            if not 1 <= self.room <= config.n_positions:
+                raise ValueError(f"max_length is {max_length}, above n_positions or below 1")
+            self.layers = layers(config, batch_size, self.room, dtype=dtype, device=device)
 
         @property
         def length(self):
@@ -845,23 +1290,36 @@ def small_config(**sizes):
 
 
 def kv_cache_cases():
-    """(config, batch size, options, tokens in each step): a prompt and two tokens; then odd sizes."""
+    """(config, batch size, options, tokens in each step): a prompt and two tokens; odd sizes; no contents."""
     return [
         (small_config(), 1, {}, [3, 1, 1]),
         (small_config(n_layer=3, n_head=3, n_embd=12), 2, {}, [1, 5, 2]),
         (small_config(n_layer=5, n_head=1, n_embd=4), 3, {"max_length": 6}, [2, 3, 1]),
         (small_config(n_layer=3), 2, {"max_length": 5, "dtype": torch.float64}, [2, 2]),
+        (small_config(n_layer=1), 1, {}, [2, 1]),
+        (small_config(), 1, {"device": "meta"}, []),
     ]
+
+
+def whole_number(value):
+    """The value itself if it is an int; otherwise what it is: the model counts positions from it."""
+    return value if type(value) is int else f"{value!r}, a {type(value).__name__} and not an int"
 
 
 def run_kv_cache(answer, config, batch_size, options, steps):
     """Go through the layers at each step as the model does; tell what the cache is and what it gives back."""
     cache = answer(config, batch_size, **options)
-    told = {
-        "length when empty": cache.length,
-        "shape of cache[0].k": list(cache[0].k.shape),
-        "dtype": str(cache[0].k.dtype),
-    }
+    told = {"number of layers": len(cache.layers)}
+    if len(cache.layers) != config.n_layer:
+        return told
+    told["length when empty"] = whole_number(cache.length)
+    for i in range(config.n_layer):
+        for name, part in (("k", cache[i].k), ("v", cache[i].v)):
+            told[f"cache[{i}].{name}"] = {
+                "shape": list(part.shape),
+                "dtype": str(part.dtype),
+                "device": part.device.type,
+            }
     dtype = options.get("dtype", torch.float32)
     D = config.n_embd // config.n_head
     for step, T in enumerate(steps):
@@ -873,115 +1331,140 @@ def run_kv_cache(answer, config, batch_size, options, steps):
         except ValueError as error:
             told[f"step {step + 1}"] = refusal(error)
             break
-        told[f"length after step {step + 1}"] = cache.length
+        told[f"length after step {step + 1}"] = whole_number(cache.length)
         told[f"step {step + 1}"] = {  # copied now: another layer may have written there
             f"layer {i}": {"k": k.clone(), "v": v.clone()} for i, (k, v) in enumerate(seen)
         }
+    told["cache[i] is self.layers[i]"] = [cache[i] is cache.layers[i] for i in range(config.n_layer)]
     return told
 
 
-def one_big_tensor(config, B, room, dtype):
+def one_big_tensor(config, B, room, **options):
     D = config.n_embd // config.n_head
-    big = torch.full((config.n_layer, 2, B, config.n_head, room, D), 7.0, dtype=dtype)
+    big = torch.full((config.n_layer, 2, B, config.n_head, room, D), 7.0, **options)
     return [LayerMemory(k, v) for k, v in big]
 
 
-def layers_by_loop(config, B, room, dtype):
+def layers_by_loop(config, B, room, **options):
     layers = []
     for _ in range(config.n_layer):
-        k = torch.empty(B, config.n_head, room, config.n_embd // config.n_head, dtype=dtype)
+        k = torch.empty(B, config.n_head, room, config.n_embd // config.n_head, **options)
         layers.append(LayerMemory(k, torch.empty_like(k)))
     return layers
 
 
-def layers_in_a_dict(config, B, room, dtype):
-    return {i: LayerMemory(*memory(config, B, room, dtype)) for i in range(config.n_layer)}
+def layers_in_a_dict(config, B, room, **options):
+    return {i: LayerMemory(*memory(config, B, room, **options)) for i in range(config.n_layer)}
 
 
-def one_for_all(config, B, room, dtype):
-    return [LayerMemory(*memory(config, B, room, dtype))] * config.n_layer
+def one_for_all(config, B, room, **options):
+    return [LayerMemory(*memory(config, B, room, **options))] * config.n_layer
 
 
-def one_memory_for_all(config, B, room, dtype):
-    shared = memory(config, B, room, dtype)
+def one_memory_for_all(config, B, room, **options):
+    shared = memory(config, B, room, **options)
     return [LayerMemory(*shared) for _ in range(config.n_layer)]
 
 
-def careless(layers, ignored):
-    """The same layers, but some options ignored: B, room, dtype."""
+IGNORED = {  # options that a learner may forget to use
+    "B": (
+        "one-text",
+        "there is room for one text only, whatever batch_size says. The first dimension is batch_size.",
+    ),
+    "room": (
+        "ignores-max-length",
+        "you always set memory aside for n_positions tokens. Use max_length: who knows that a text "
+        "stays short does not have to pay for a long one.",
+    ),
+    "dtype": (
+        "ignores-dtype",
+        "your memory is always float32. Hand dtype (and device) on to torch.empty: a model in another "
+        "precision makes keys of that precision.",
+    ),
+    "device": (
+        "ignores-device",
+        "your memory always lies on the processor. Hand device on to torch.empty: a model on another device "
+        "makes its keys there.",
+    ),
+}
+SOME_IGNORED = [names for n in (1, 2, 3, 4) for names in combinations(IGNORED, n)]
 
-    def made(config, B, room, dtype):
+
+def careless(layers, ignored):
+    """The same layers, but some options ignored."""
+
+    def made(config, B, room, **options):
         return layers(
             config,
             1 if "B" in ignored else B,
             config.n_positions if "room" in ignored else room,
-            None if "dtype" in ignored else dtype,
+            **{name: value for name, value in options.items() if name not in ignored},
         )
 
     return made
 
 
-def k_is_v(config, B, room, dtype):
-    parts = [memory(config, B, room, dtype)[0] for _ in range(config.n_layer)]
+def k_is_v(config, B, room, **options):
+    parts = [memory(config, B, room, **options)[0] for _ in range(config.n_layer)]
     return [LayerMemory(part, part) for part in parts]
 
 
-def full_width_heads(config, B, room, dtype):
-    return [LayerMemory(*memory(config, B, room, dtype, config.n_embd)) for _ in range(config.n_layer)]
+def full_width_heads(config, B, room, **options):
+    return [LayerMemory(*memory(config, B, room, config.n_embd, **options)) for _ in range(config.n_layer)]
 
 
-def no_heads(config, B, room, dtype):
+def no_heads(config, B, room, **options):
     shape = (2, B, 1, room, config.n_embd)
-    return [LayerMemory(*torch.zeros(shape, dtype=dtype)) for _ in range(config.n_layer)]
+    return [LayerMemory(*torch.zeros(shape, **options)) for _ in range(config.n_layer)]
 
 
-def heads_last(config, B, room, dtype):
+def heads_last(config, B, room, **options):
     return [
-        LayerMemory(*memory(config, B, room, dtype).transpose(2, 3).contiguous())
+        LayerMemory(*memory(config, B, room, **options).transpose(2, 3).contiguous())
         for _ in range(config.n_layer)
     ]
 
 
+def no_room_yet(config, B, room, **options):
+    return separate_layers(config, B, 0, **options)
+
+
+def one_per_head(config, B, room, **options):
+    return [LayerMemory(*memory(config, B, room, **options)) for _ in range(config.n_head)]
+
+
+def sum_of_lengths(cache):
+    return sum(layer.length for layer in cache.layers)
+
+
 def sharing_mistakes():
-    """All layers in one, in two ways, with and without options that are ignored as well."""
-    for ignored in [(), ("dtype",), ("room",), ("room", "dtype"), ("B", "room", "dtype")]:
-        yield Mistake(
-            "K07",
-            keeping(careless(one_for_all, ignored)),
-            "all layers share one LayerCache. Each has its own keys and values: make a new LayerCache for "
-            "each ([x] * n repeats the same one n times), and let cache[i] return the one at index i.",
-            2,
-        )
-        yield Mistake(
-            "K07-memory",
-            keeping(careless(one_memory_for_all, ignored)),
-            "you have one LayerCache for each layer, but all write into the same two tensors, so each "
-            "layer overwrites the one before. Set memory aside inside the loop.",
-            2,
-        )
+    """All layers in one, in three ways, with and without options that are ignored as well."""
+    shared = (
+        "all layers share one LayerCache. Each has its own keys and values: make a new LayerCache for "
+        "each ([x] * n repeats the same one n times), and let cache[i] return the one at index i."
+    )
+    memory_shared = (
+        "you have one LayerCache for each layer, but all write into the same two tensors, so each "
+        "layer overwrites the one before. Set memory aside inside the loop."
+    )
+    for ignored in [(), *SOME_IGNORED]:
+        yield Mistake("K07", keeping(careless(one_for_all, ignored)), shared, 2)
+        yield Mistake("K07-memory", keeping(careless(one_memory_for_all, ignored)), memory_shared, 2)
+    yield Mistake("K07", keeping(one_for_all, sum_of_lengths), shared, 2)
+    yield Mistake("K07-memory", keeping(one_memory_for_all, sum_of_lengths), memory_shared, 2)
+    yield Mistake(
+        "K07",
+        keeping(getitem=lambda cache, layer: cache.layers[0]),
+        "cache[i] is the first layer's cache, whatever i is. Return the one at index `layer`.",
+        3,
+    )
 
 
 def option_mistakes():
     """Options that are ignored, alone and together: then the first is told."""
-    says = {
-        "B": (
-            "one-text",
-            "there is room for one text only, whatever batch_size says. The first dimension is batch_size.",
-        ),
-        "room": (
-            "ignores-max-length",
-            "you always set memory aside for n_positions tokens. Use max_length: who knows that a text "
-            "stays short does not have to pay for a long one.",
-        ),
-        "dtype": (
-            "ignores-dtype",
-            "your memory is always float32. Hand dtype (and device) on to torch.empty: a model in another "
-            "precision makes keys of that precision.",
-        ),
-    }
-    for ignored in [("B",), ("room",), ("dtype",), ("room", "dtype"), ("B", "dtype"), ("B", "room", "dtype")]:
-        name, text = says[ignored[0]]
-        yield Mistake(name, keeping(careless(separate_layers, ignored)), text, 2)
+    for ignored in SOME_IGNORED:
+        name, says = IGNORED[ignored[0]]
+        yield Mistake(name, keeping(careless(separate_layers, ignored)), says, 2)
 
 
 KV_CACHE = Exercise(
@@ -1033,8 +1516,48 @@ KV_CACHE = Exercise(
         ),
         *option_mistakes(),
         Mistake(
+            "no-room-yet",
+            keeping(no_room_yet),
+            "your memory has room for no token. It is set aside once, for max_length tokens: append fills it "
+            "and cannot make it longer.",
+            2,
+        ),
+        Mistake(
+            "one-for-each-head",
+            keeping(one_per_head),
+            "you make n_head LayerCaches. One LayerCache holds all heads of its layer: make n_layer of them.",
+            1,
+        ),
+        Mistake(
+            "another-layer",
+            keeping(getitem=lambda cache, layer: cache.layers[layer - 1]),
+            "cache[i] is the cache of the layer before i. Layers count from 0, as the list does: "
+            "self.layers[layer].",
+            3,
+        ),
+        Mistake(
+            "length-is-a-mean",
+            keeping(length=lambda cache: sum_of_lengths(cache) / len(cache.layers)),
+            "your length comes out of a division, so it is a float. Positions are whole numbers; all layers "
+            "hold the same tokens, so ask one.",
+            3,
+        ),
+        Mistake(
+            "length-of-each-layer",
+            keeping(length=lambda cache: [layer.length for layer in cache.layers]),
+            "your length is a list, one number for each layer. They are all the same, so return that of one "
+            "layer.",
+            3,
+        ),
+        Mistake(
+            "second-layer",
+            keeping(length=lambda cache: cache.layers[1].length),
+            "your length asks the second layer, and a model may have only one. The first is self.layers[0].",
+            3,
+        ),
+        Mistake(
             "length-sums-layers",
-            keeping(length=lambda cache: sum(layer.length for layer in cache.layers)),
+            keeping(length=sum_of_lengths),
             "your length counts each token once for every layer. All layers hold the same tokens, so ask "
             "one.",
             3,
@@ -1073,19 +1596,13 @@ KV_CACHE = Exercise(
 # --- 7.5 greedy_with_cache and 7.6 prefill_in_chunks
 
 
-class SmallCache:
+class SmallCache(keeping()):
     """A cache of all layers, with what KVCache promises."""
 
     for_one_text = False  # open every cache for one text, whatever is asked for
 
     def __init__(self, config, batch_size=1, **options):
-        batch_size = 1 if SmallCache.for_one_text else batch_size
-        self.layers = [SmallLayerCache(batch_size) for _ in range(config.n_layer)]
-
-    length = property(lambda self: self.layers[0].length)
-
-    def __getitem__(self, layer):
-        return self.layers[layer]
+        super().__init__(config, 1 if SmallCache.for_one_text else batch_size, **options)
 
 
 def for_one_text(answer):
@@ -1101,10 +1618,14 @@ def for_one_text(answer):
     return careless_answer
 
 
-def also_for_one_text(mistakes, right):
-    """The mistakes, a cache that is opened for one text, and both at once: then the mistake is told."""
+def also_for_one_text(mistakes, right, in_batches=()):
+    """The mistakes, a cache that is opened for one text, and both at once: then the mistake is told.
+
+    Mistakes `in_batches` look like the cache for one text if both are made, so they come alone.
+    """
     return [
         *mistakes,
+        *in_batches,
         Mistake(
             "one-text",
             for_one_text(right),
@@ -1172,6 +1693,8 @@ def run_greedy(answer, config, tokens, max_new_tokens):
         new = answer(model, tokens, max_new_tokens)
     except ValueError as error:
         new = refusal(error)
+    if isgenerator(new):
+        new = "a generator, and a tensor is wanted"
     return {
         "new tokens": new,
         "tokens read in each call": model.calls[:max_new_tokens],
@@ -1282,13 +1805,81 @@ def decodes_without_handing_the_cache_on(model, tokens, max_new_tokens):
 
 
 def greedy_loses_an_axis(model, tokens, max_new_tokens):
-    from gpt2lib.cache import KVCache
-
-    cache, new, out = KVCache(model.config, len(tokens)), tokens, []
+    cache, new, out = SmallCache(model.config, len(tokens)), tokens, []
     for _ in range(max_new_tokens):
         new = model(new, cache)[:, -1].argmax(-1)
         out.append(new)
     return torch.stack(out, dim=1)
+
+
+def greedy_steps(steps, join=lambda new: torch.cat(new, dim=1), first=0, room=None, B=None):
+    """An answer that collects tokens (B, 1) in a list: `steps` of them, from the `first` on, joined."""
+
+    def greedy(model, tokens, max_new_tokens):
+        T = tokens.shape[1]
+        options = {} if room is None else {"max_length": room(T, max_new_tokens)}
+        cache = SmallCache(model.config, len(tokens) if B is None else B(tokens), **options)
+        new = [tokens]
+        for _ in range(steps(max_new_tokens)):
+            new.append(model(new[-1], cache)[:, -1].argmax(-1, keepdim=True))
+        return join(new[1 + first :])
+
+    return greedy
+
+
+def as_many(n):
+    return n
+
+
+def first_text_only(model, tokens, max_new_tokens):
+    cache = SmallCache(model.config, len(tokens))
+    new, x = [], tokens
+    for _ in range(max_new_tokens):
+        new.append(model(x, cache)[0, -1].argmax().item())
+        x = torch.tensor([[new[-1]]])
+    return torch.tensor([new])
+
+
+def first_text_only_flat(model, tokens, max_new_tokens):
+    return first_text_only(model, tokens, max_new_tokens)[0]
+
+
+def all_rows_chosen(model, tokens, max_new_tokens):
+    cache = SmallCache(model.config, len(tokens))
+    new = [tokens]
+    for _ in range(max_new_tokens):
+        new.append(model(new[-1], cache).argmax(-1))
+    return torch.cat(new[1:], dim=1)
+
+
+def prompt_in_two_calls(model, tokens, max_new_tokens):
+    cache = SmallCache(model.config, len(tokens))
+    model(tokens[:, :-1], cache)
+    text = tokens
+    for _ in range(max_new_tokens):
+        text = torch.cat([text, model(text[:, -1:], cache)[:, -1:].argmax(-1)], dim=1)
+    return text[:, tokens.shape[1] :]
+
+
+def prompt_not_in_the_cache(model, tokens, max_new_tokens):
+    cache = SmallCache(model.config, len(tokens))
+    new = [model(tokens)[:, -1:].argmax(-1)]
+    for _ in range(max_new_tokens - 1):
+        new.append(model(new[-1], cache)[:, -1:].argmax(-1))
+    return torch.cat(new, dim=1)
+
+
+def prompt_at_every_step(model, tokens, max_new_tokens):
+    cache = SmallCache(model.config, len(tokens))
+    return torch.cat([model(tokens, cache)[:, -1:].argmax(-1) for _ in range(max_new_tokens)], dim=1)
+
+
+def yields_tokens(model, tokens, max_new_tokens):
+    yield from ()
+
+
+def collects_floats(new):
+    return torch.cat(new, dim=1).float()
 
 
 GREEDY = Exercise(
@@ -1327,8 +1918,8 @@ GREEDY = Exercise(
             Mistake(
                 "new-cache-each-step",
                 greedy_rule(unread, keep=False),
-                "you open a new cache inside the loop, so nothing is left of the step before. Open it "
-                "once, before the loop.",
+                "the cache is empty again at every step, so nothing is left of the step before. Open one "
+                "before the loop, and keep what is in it.",
                 1,
             ),
             Mistake(
@@ -1380,6 +1971,13 @@ GREEDY = Exercise(
                 1,
             ),
             Mistake(
+                "logits-for-ids",
+                greedy_rule(unread, pick=lambda logits: logits[:, -1].max(-1).values),
+                "you take the largest logit and not its place. The id of a token is where the largest logit "
+                "stands: argmax.",
+                1,
+            ),
+            Mistake(
                 "prompt-returned-too",
                 greedy_rule(unread, cut=lambda text, T: text),
                 "you return the prompt and the new tokens. Return the new ones only, (B, max_new_tokens).",
@@ -1404,8 +2002,155 @@ GREEDY = Exercise(
                 "argmax gives (B,), and the model wants (B, 1). Keep the axis: argmax(-1, keepdim=True).",
                 2,
             ),
+            *(
+                Mistake(
+                    "one-short",
+                    greedy_steps(steps, join, first=first),
+                    "one token is missing from what you return. The call that reads the prompt gives one, "
+                    "and each of the max_new_tokens - 1 calls after it gives another.",
+                    1,
+                )
+                for join in (lambda new: torch.cat(new, dim=1), lambda new: torch.stack(new, dim=1)[..., 0])
+                for steps, first in ((lambda n: n - 1, 0), (as_many, 1))
+            ),
+            Mistake(
+                "one-short",
+                greedy_rule(unread, cut=lambda text, T: text[:, T:-1]),
+                "the last new token is missing from what you return. It is never read, but it belongs to "
+                "the text.",
+                2,
+            ),
+            Mistake(
+                "one-too-many",
+                greedy_steps(lambda n: n + 1),
+                "you return one token too many. The call that reads the prompt gives the first, so "
+                "max_new_tokens - 1 more calls are enough.",
+                1,
+            ),
+            Mistake(
+                "first-token-lost",
+                greedy_steps(lambda n: n + 1, first=1),
+                "the first new token is missing, and one stands at the end that was not asked for. The call "
+                "that reads the prompt gives the first: keep it.",
+                1,
+            ),
+            Mistake(
+                "first-text-only",
+                first_text_only_flat,
+                "you continue the first text only, and without the axis of the batch. Let argmax run over "
+                "the last axis, and return (B, max_new_tokens).",
+                2,
+            ),
+            Mistake(
+                "all-rows-chosen",
+                all_rows_chosen,
+                "you choose a token after every token of the prompt, and all of them go on. Only what "
+                "follows the last one is new: take row -1 of the logits.",
+                1,
+            ),
+            *(
+                Mistake(
+                    "not-joined",
+                    greedy_steps(as_many, join),
+                    "you return a list with the tokens of each step. Join them along dim=1, to one tensor "
+                    "(B, max_new_tokens).",
+                    3,
+                )
+                for join in (list, lambda new: [token[:, 0] for token in new])
+            ),
+            *(
+                Mistake(
+                    "joined-another-way",
+                    greedy_steps(as_many, join),
+                    "the tokens are there, but their axes are not (B, max_new_tokens). torch.cat(..., dim=1) "
+                    "joins tensors (B, 1); torch.stack(..., dim=1) joins tensors (B,).",
+                    3,
+                )
+                for join in (
+                    torch.cat,
+                    torch.stack,
+                    lambda new: torch.stack(new, dim=1),
+                    lambda new: torch.cat(new, dim=1).T,
+                )
+            ),
+            Mistake(
+                "float-ids",
+                greedy_steps(as_many, collects_floats),
+                "your tokens are floats. Ids are whole numbers: torch.zeros and torch.empty need "
+                "dtype=torch.int64 for them.",
+                3,
+            ),
+            Mistake(
+                "prompt-in-two-calls",
+                prompt_in_two_calls,
+                "you hold back the last token of the prompt and read it with a call of its own. The prompt "
+                "goes in with one call: its last row of logits gives the first new token.",
+                1,
+            ),
+            Mistake(
+                "prompt-not-in-the-cache",
+                prompt_not_in_the_cache,
+                "you read the prompt without the cache, so later steps know nothing of it. Hand the cache to "
+                "the first call too.",
+                1,
+            ),
+            Mistake(
+                "prompt-at-every-step",
+                prompt_at_every_step,
+                "every call reads the prompt. After the first call it is in the cache: read the token that "
+                "was just chosen.",
+                2,
+            ),
+            Mistake(
+                "yields",
+                yields_tokens,
+                "you yield the tokens, as `generate` does. This function returns them, in one tensor "
+                "(B, max_new_tokens).",
+                3,
+            ),
+            *(
+                Mistake(
+                    "too-little-room",
+                    greedy_steps(as_many, room=room),
+                    "your cache has too little room. max_length counts the prompt and the new tokens; "
+                    "without "
+                    "it there is room for n_positions.",
+                    1,
+                )
+                for room in (lambda T, n: T, lambda T, n: n)
+            ),
         ],
         greedy_by_cat,
+        in_batches=[
+            Mistake(
+                "first-text-only",
+                first_text_only,
+                "you continue the first text only. Let argmax run over the last axis, so that each text of "
+                "the batch gets a token of its own.",
+                2,
+            ),
+            Mistake(
+                "cut-at-the-count",
+                greedy_rule(unread, cut=lambda text, T: text[:, text.shape[1] - T :]),
+                "you cut the text at max_new_tokens. The new tokens begin behind the prompt, at "
+                "tokens.shape[1].",
+                3,
+            ),
+            Mistake(
+                "length-for-batch-size",
+                greedy_steps(as_many, B=lambda tokens: tokens.shape[1]),
+                "you open the cache for as many texts as there are tokens in one. The number of texts is "
+                "len(tokens), or tokens.shape[0].",
+                1,
+            ),
+            Mistake(
+                "joined-another-way",
+                greedy_steps(as_many, lambda new: torch.cat(new)[:, 0]),
+                "your tokens stand in one row, whatever texts they belong to. torch.cat(..., dim=1) joins "
+                "tensors (B, 1) to (B, max_new_tokens).",
+                3,
+            ),
+        ],
     ),
     styles=[greedy_by_cat, greedy_by_stack, greedy_with_one_read_more],
 )
@@ -1423,25 +2168,28 @@ def chunk_cases():
 
 
 def run_chunks(answer, config, tokens, chunk_size):
-    """Tell the logits, the calls, and what the cache is good for: the logits of one more token."""
+    """Tell the logits, the calls, and what the cache is good for: further tokens up to n_positions."""
     model = SmallModel(config)
+    told = {"tokens read in each call": model.calls}
     try:
         result = answer(model, tokens, chunk_size)
     except ValueError as error:
-        return refusal(error)
-    if not (isinstance(result, (tuple, list)) and len(result) == 2):
-        return f"{type(result).__name__}, not a pair (logits, cache)"
-    logits, cache = result
+        return told | {"logits": refusal(error)}
+    logits, cache = pair(result, "(logits, cache)")
+    if hasattr(logits, "length"):
+        logits = "a cache, and a tensor is wanted"
+    told |= {"tokens read in each call": list(model.calls), "logits": logits}
+    if cache is None:
+        return told
     if not hasattr(cache, "length"):
-        return f"a pair ({type(logits).__name__}, {type(cache).__name__}), not (logits, cache)"
-    calls, length = list(model.calls), cache.length
-    after = model(torch.ones(len(tokens), 1, dtype=torch.int64), cache)
-    return {
-        "tokens read in each call": calls,
-        "logits": logits,
-        "cache.length": length,
-        "logits of one more token": after,
-    }
+        return told | {"cache": f"{'a tensor' if isinstance(cache, torch.Tensor) else repr(cache)}, no cache"}
+    told["cache.length"] = cache.length
+    rest = torch.ones(len(tokens), config.n_positions - tokens.shape[1], dtype=torch.int64)
+    try:
+        told["logits of further tokens, up to n_positions"] = model(rest, cache)
+    except ValueError as error:
+        told["logits of further tokens, up to n_positions"] = refusal(error)
+    return told
 
 
 def chunks_by_split(model, tokens, chunk_size):
@@ -1493,9 +2241,60 @@ def whole_chunks_only(tokens, chunk_size):
     return tokens[:, :whole].split(chunk_size, dim=1)
 
 
+def whole_chunks_by_count(tokens, chunk_size):
+    return [tokens[:, i * chunk_size : (i + 1) * chunk_size] for i in range(tokens.shape[1] // chunk_size)]
+
+
+def stops_a_chunk_early(tokens, chunk_size):
+    return [tokens[:, i : i + chunk_size] for i in range(0, tokens.shape[1] - chunk_size, chunk_size)]
+
+
+def stops_a_token_early(tokens, chunk_size):
+    return [tokens[:, i : i + chunk_size] for i in range(0, tokens.shape[1] - 1, chunk_size)]
+
+
+def one_chunk_more(tokens, chunk_size):
+    return [
+        tokens[:, i * chunk_size : (i + 1) * chunk_size] for i in range(tokens.shape[1] // chunk_size + 1)
+    ]
+
+
+def short_chunk_first(tokens, chunk_size):
+    T = tokens.shape[1]
+    first = T % chunk_size
+    return tokens.split([first] * (first > 0) + [chunk_size] * (T // chunk_size), dim=1)
+
+
+def chunks_of_one_size(tokens, chunk_size):
+    return tokens.chunk(math.ceil(tokens.shape[1] / chunk_size), dim=1)
+
+
+def first_chunk_only(tokens, chunk_size):
+    return [tokens[:, :chunk_size]]
+
+
 def cache_first(model, tokens, chunk_size):
     logits, cache = chunks_by_split(model, tokens, chunk_size)
     return cache, logits
+
+
+def logits_alone(model, tokens, chunk_size):
+    return chunks_by_split(model, tokens, chunk_size)[0]
+
+
+def length_for_the_cache(model, tokens, chunk_size):
+    logits, cache = chunks_by_split(model, tokens, chunk_size)
+    return logits, cache.length
+
+
+def room_for_the_prompt(model, tokens, chunk_size):
+    cache = SmallCache(model.config, len(tokens), max_length=tokens.shape[1])
+    return torch.cat([model(part, cache) for part in tokens.split(chunk_size, dim=1)], dim=1), cache
+
+
+def room_for_a_chunk(model, tokens, chunk_size):
+    cache = SmallCache(model.config, len(tokens), max_length=chunk_size)
+    return torch.cat([model(part, cache) for part in tokens.split(chunk_size, dim=1)], dim=1), cache
 
 
 CHUNKS = Exercise(
@@ -1600,6 +2399,130 @@ CHUNKS = Exercise(
                 "you return the cache first. Return (logits, cache), in this order.",
                 3,
             ),
+            Mistake(
+                "logits-alone",
+                logits_alone,
+                "you return the logits alone. Return (logits, cache): whoever goes on writing needs the "
+                "cache.",
+                3,
+            ),
+            Mistake(
+                "length-for-the-cache",
+                length_for_the_cache,
+                "you return the length of the cache. Return the cache itself: whoever goes on writing "
+                "needs it.",
+                3,
+            ),
+            Mistake(
+                "room-for-the-prompt",
+                room_for_the_prompt,
+                "your cache has room for the prompt and nothing else, so writing cannot go on. Without "
+                "max_length it has room for n_positions.",
+                1,
+            ),
+            Mistake(
+                "room-for-a-chunk",
+                room_for_a_chunk,
+                "your cache has room for one chunk. It keeps all of the prompt; without max_length it has "
+                "room for n_positions.",
+                1,
+            ),
+            Mistake(
+                "not-joined",
+                chunk_rule(split_tokens, join=lambda rows: rows),
+                "you return a list with the logits of each chunk. Join them along dim=1, to one tensor "
+                "(B, T, V).",
+                3,
+            ),
+            Mistake(
+                "joined-over-the-batch",
+                chunk_rule(split_tokens, join=torch.cat),
+                "torch.cat joins along the first dimension, the batch, unless you tell it another. The "
+                "chunks "
+                "belong one behind the other along the tokens, dim=1.",
+                3,
+            ),
+            Mistake(
+                "joined-over-the-vocabulary",
+                chunk_rule(split_tokens, join=lambda rows: torch.cat(rows, dim=-1)),
+                "you join along the last dimension, the vocabulary. The chunks belong one behind the other "
+                "along the tokens, dim=1.",
+                3,
+            ),
+            *(
+                Mistake(
+                    "stacked",
+                    chunk_rule(split_tokens, join=join),
+                    "torch.stack makes a new dimension and wants tensors of one shape. torch.cat joins along "
+                    "one that is there: dim=1.",
+                    3,
+                )
+                for join in (torch.stack, lambda rows: torch.stack(rows, dim=1))
+            ),
+            Mistake(
+                "reads-all-again",
+                chunk_rule(all_so_far),
+                "each call reads the text from its start, although the cache holds the earlier chunks "
+                "already. Hand over the next chunk alone.",
+                1,
+            ),
+            Mistake(
+                "no-cache",
+                chunk_rule(all_so_far, join=lambda rows: rows[-1], use=False),
+                "the logits are right, but each call reads the text from its start, and the cache stays "
+                "empty. Hand the cache to every call, and the next chunk alone.",
+                1,
+            ),
+            Mistake(
+                "drops-the-rest",
+                chunk_rule(whole_chunks_by_count),
+                "the last tokens are missing where the length is not a multiple of chunk_size. The last "
+                "chunk may be shorter than the others.",
+                2,
+            ),
+            *(
+                Mistake(
+                    "stops-early",
+                    chunk_rule(parts),
+                    "your loop stops too early, so the last tokens are not read. The chunks start at 0, "
+                    "chunk_size, 2 * chunk_size and so on, below T.",
+                    2,
+                )
+                for parts in (stops_a_chunk_early, stops_a_token_early)
+            ),
+            Mistake(
+                "first-chunk-only",
+                chunk_rule(first_chunk_only),
+                "you read the first chunk only. Is there a return inside the loop?",
+                3,
+            ),
+            Mistake(
+                "empty-last-chunk",
+                chunk_rule(one_chunk_more),
+                "where T is a multiple of chunk_size, your last call reads no token. T // chunk_size + 1 "
+                "chunks are one too many then; range(0, T, chunk_size) gives the starts.",
+                2,
+            ),
+            Mistake(
+                "short-chunk-first",
+                chunk_rule(short_chunk_first),
+                "the logits are right, but your first chunk is the short one. All have chunk_size tokens but "
+                "the last.",
+                2,
+            ),
+            Mistake(
+                "chunks-of-one-size",
+                chunk_rule(chunks_of_one_size),
+                "the logits are right, but you cut the prompt into chunks of nearly the same size. All have "
+                "chunk_size tokens but the last: that is torch.split.",
+                2,
+            ),
+            Mistake(
+                "ignores-chunk-size",
+                chunk_rule(lambda tokens, chunk_size: tokens.split(2, dim=1)),
+                "your calls read 2 tokens, whatever chunk_size says. The 2 belongs to the example.",
+                2,
+            ),
         ],
         chunks_by_split,
     ),
@@ -1652,6 +2575,24 @@ WRONG_NUMBERS = {
         "you count one head. Each of the n_head heads has its key and its value; together they are n_embd "
         "wide.",
         2,
+    ),
+    "no-width": (
+        lambda c, n, each, B: 1 / c.n_embd,
+        "the width of the model is not in your count. A key holds n_embd numbers, over all heads, and a "
+        "value as many.",
+        1,
+    ),
+    "heads-for-width": (
+        lambda c, n, each, B: c.n_head / c.n_embd,
+        "you count the heads and not how wide they are. A head is n_embd / n_head wide, so all heads "
+        "together have n_embd numbers.",
+        2,
+    ),
+    "width-squared": (
+        lambda c, n, each, B: c.n_embd,
+        "your count has the square of the width in it. That is the size of the weights that make a key; the "
+        "key itself has n_embd numbers.",
+        1,
     ),
 }
 WRONG_REST = {
@@ -1716,17 +2657,51 @@ def bytes_off_by(*factors):
     return needed
 
 
+UNITS = ("bits", "kibibytes", "mebibytes")
+
+
 def bytes_mistakes():
-    """Each wrong factor alone, and two at once: then the first is told."""
+    """Factors that could be read in two ways, each wrong factor alone, and two at once: the first is told."""
+    yield Mistake(
+        "ignores-bytes-and-half",
+        bytes_off_by(lambda c, n, each, B: 2 / each),
+        "your result is the same for 4 bytes and for 2. Multiply by bytes_per_number, and count two vectors "
+        "per token and layer, a key and a value.",
+        3,
+    )
+    yield Mistake(
+        "heads-for-layers",
+        bytes_off_by(lambda c, n, each, B: c.n_head / c.n_layer),
+        "your count has the number of heads in it and not the number of layers. The heads share the width, "
+        "so n_head falls out; n_layer belongs in.",
+        2,
+    )
+    yield Mistake(
+        "only-the-example",
+        bytes_off_by(lambda c, n, each, B: 30 / (c.n_layer * c.n_embd)),
+        "you count 60 numbers for a token, whatever the model is. They are 2 * 5 * 6, from the sizes of the "
+        "example.",
+        3,
+    )
+    yield Mistake(
+        "kibibytes",
+        lambda *arguments: right_bytes(*arguments) // 1024,
+        "your result is in whole KiB. Return bytes; whoever prints the number can divide.",
+        3,
+    )
     wrong = WRONG_NUMBERS | WRONG_REST
-    alone = [Mistake(name, bytes_off_by(factor), says, hint) for name, (factor, says, hint) in wrong.items()]
-    names, pairs = list(WRONG_NUMBERS), []
-    for i, first in enumerate(names):
-        factor, says, hint = wrong[first]
-        for second in [*names[i + 1 :], *WRONG_REST]:
-            if {first, second} != {"heads-times-width", "one-head"}:
-                pairs.append(Mistake(first, bytes_off_by(factor, wrong[second][0]), says, hint))
-    return alone + pairs
+    for name, (factor, says, hint) in wrong.items():
+        yield Mistake(name, bytes_off_by(factor), says, hint)
+    exclusive = [
+        {"heads-times-width", "one-head", "no-width", "heads-for-width", "width-squared"},
+        {"ignores-tokens", "pairs-of-tokens", "whole-memory"},
+        {"only-one-of-k-and-v", "always-four-bytes"},  # the two that are told above
+        {"one-layer", "heads-times-width"},
+    ]
+    for first, second in combinations([name for name in wrong if name not in UNITS], 2):
+        if not any({first, second} <= names for names in exclusive):
+            factor, says, hint = wrong[first]
+            yield Mistake(first, bytes_off_by(factor, wrong[second][0]), says, hint)
 
 
 def bytes_of_tensors(config, tokens, bytes_per_number=4, batch_size=1):
@@ -1760,7 +2735,7 @@ CACHE_BYTES = Exercise(
         "Multiply: 2 for k and v, the layers, the width, the tokens, the texts, and the bytes of one number.",
     ),
     cases=bytes_cases,
-    mistakes=bytes_mistakes(),
+    mistakes=list(bytes_mistakes()),
     styles=[bytes_of_tensors, bytes_by_loops, bytes_by_heads],
 )
 
