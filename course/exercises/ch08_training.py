@@ -29,24 +29,28 @@ def chosen(values, targets):
     return values.gather(-1, targets[..., None]).squeeze(-1)
 
 
+def cross_entropy(logits, targets, **options):
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), **options)
+
+
 def loss_sums(logits, targets):
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+    return cross_entropy(logits, targets, reduction="sum")
 
 
 def loss_keeps_positions(logits, targets):
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view_as(targets)
+    return cross_entropy(logits, targets, reduction="none").view_as(targets)
 
 
 def loss_shifts_again(logits, targets):
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten())
+    return cross_entropy(logits[:, :-1], targets[:, 1:])
 
 
 def loss_in_bits(logits, targets):
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten()) / math.log(2)
+    return cross_entropy(logits, targets) / math.log(2)
 
 
 def loss_of_probabilities(logits, targets):
-    return F.cross_entropy(logits.softmax(-1).flatten(0, 1), targets.flatten())
+    return cross_entropy(logits.softmax(-1), targets)
 
 
 def loss_without_normalising(logits, targets):
@@ -74,6 +78,85 @@ def loss_last_only(logits, targets):
     return F.cross_entropy(logits[:, -1], targets[:, -1])
 
 
+def loss_of_texts(logits, targets):
+    return loss_sums(logits, targets) / logits.shape[0]
+
+
+def loss_of_positions(logits, targets):
+    return loss_sums(logits, targets) / logits.shape[1]
+
+
+def loss_of_first_text(logits, targets):
+    return F.cross_entropy(logits[0], targets[0])
+
+
+def loss_with_axes_renamed(logits, targets):
+    B, T, V = logits.shape
+    return F.cross_entropy(logits.reshape(B, V, T), targets)
+
+
+def loss_with_rows_of_memory(logits, targets):
+    return F.cross_entropy(logits.reshape(logits.shape[-1], -1).T, targets.flatten())
+
+
+def loss_with_axes_mixed(logits, targets):
+    return cross_entropy(logits.transpose(1, 2).reshape(logits.shape), targets)
+
+
+def loss_over_texts(logits, targets):
+    return -chosen(logits.log_softmax(0), targets).mean()
+
+
+def loss_shifts_back(logits, targets):
+    return cross_entropy(logits[:, 1:], targets[:, :-1])
+
+
+def loss_of_own_guesses(logits, targets):
+    return -logits.log_softmax(-1).amax(-1).mean()
+
+
+def loss_with_floor(smallest):
+    """Return an answer that hides the overflow behind a small number."""
+
+    def loss(logits, targets):
+        return -(chosen(logits.softmax(-1), targets) + smallest).log().mean()
+
+    return loss
+
+
+def loss_of_every_target(logits, targets):
+    return -logits.log_softmax(-1)[:, :, targets].mean()
+
+
+def loss_of_mean_probability(logits, targets):
+    return -chosen(logits.softmax(-1), targets).mean().log()
+
+
+def loss_over_vocabulary(logits, targets):
+    return -(F.one_hot(targets, logits.shape[-1]) * logits.log_softmax(-1)).mean()
+
+
+def loss_of_all_tokens(logits, targets):
+    return -logits.log_softmax(-1).mean()
+
+
+def loss_entropy(logits, targets):
+    return -(logits.softmax(-1) * logits.log_softmax(-1)).sum(-1).mean()
+
+
+def loss_below_largest(logits, targets):
+    shifted = logits - logits.amax(-1, keepdim=True)
+    return (shifted.exp().sum(-1).log() - chosen(logits, targets)).mean()
+
+
+def loss_log_twice(logits, targets):
+    return (logits.logsumexp(-1).log() - chosen(logits, targets)).mean()
+
+
+def loss_without_log(logits, targets):
+    return (logits.exp().sum(-1) - chosen(logits, targets)).mean()
+
+
 def loss_by_logsumexp(logits, targets):
     return (logits.logsumexp(-1) - chosen(logits, targets)).mean()
 
@@ -94,6 +177,15 @@ def loss_by_one_hot(logits, targets):
     return -(F.one_hot(targets, logits.shape[-1]) * log_p).sum(-1).mean()
 
 
+def loss_by_einsum(logits, targets):
+    right = F.one_hot(targets, logits.shape[-1]).double()
+    return -torch.einsum("btv,btv->", logits.double().log_softmax(-1), right) / targets.numel()
+
+
+def loss_by_texts(logits, targets):
+    return sum(nn.CrossEntropyLoss()(text, right) for text, right in zip(logits, targets)) / len(logits)
+
+
 # --- 8.2 sample_batch --------------------------------------------------------------------------------
 
 
@@ -107,7 +199,14 @@ def batch_cases():
 def run_batch(answer, tokens, batch_size, context):
     """Return what must hold of a random batch, however it was drawn."""
     torch.manual_seed(1)
-    inputs, targets = answer(tokens, batch_size, context, torch.Generator().manual_seed(0))
+    batch = answer(tokens, batch_size, context, torch.Generator().manual_seed(0))
+    if batch is None:
+        return None
+    if len(batch) != 2 or not all(isinstance(part, torch.Tensor) for part in batch):
+        return {"what is returned": "one tensor" if isinstance(batch, torch.Tensor) else "not two tensors"}
+    inputs, targets = batch
+    if inputs.ndim != 2:
+        return {"shape of the inputs": tuple(inputs.shape)}
     again, _ = answer(tokens, batch_size, context, torch.Generator().manual_seed(0))
     other, _ = answer(tokens, batch_size, context, torch.Generator().manual_seed(5))
     starts = len(tokens) - context
@@ -131,6 +230,7 @@ def run_batch(answer, tokens, batch_size, context):
     }
     if batch_size == 200:
         facts["first tokens"] = found
+        facts["each start about as often"] = inputs[:, 0].unique(return_counts=True)[1].max().item() < 60
     return facts
 
 
@@ -202,6 +302,98 @@ def batch_of_whole_pieces(tokens, batch_size, context, generator=None):
     return tokens[places][:, :-1], tokens[places][:, 1:]
 
 
+def batch_one_short(tokens, batch_size, context, generator=None):
+    places = starts_of(tokens, batch_size, context, generator, ends=1) + torch.arange(context + 1)
+    return tokens[places][:, :-1], tokens[places][:, 1:]
+
+
+def batch_rolled(tokens, batch_size, context, generator=None):
+    inputs = tokens[starts_of(tokens, batch_size, context, generator) + torch.arange(context)]
+    return inputs, inputs.roll(-1, dims=1)
+
+
+def cut(tokens, starts, context):
+    stretches = tokens[starts + torch.arange(context + 1)]
+    return stretches[:, :-1], stretches[:, 1:]
+
+
+def batch_only_last(tokens, batch_size, context, generator=None):
+    inputs, targets = cut(tokens, starts_of(tokens, batch_size, context, generator), context)
+    return inputs, targets[:, -1:]
+
+
+def batch_piles_up(tokens, batch_size, context, generator=None):
+    starts = torch.randint(len(tokens), (batch_size, 1), generator=generator)
+    return cut(tokens, starts.clamp(max=len(tokens) - context - 1), context)
+
+
+def batch_wraps(tokens, batch_size, context, generator=None):
+    starts = torch.randint(len(tokens), (batch_size, 1), generator=generator)
+    return cut(torch.cat([tokens, tokens]), starts, context)
+
+
+def batch_misses_first(tokens, batch_size, context, generator=None):
+    return cut(tokens, torch.randint(1, len(tokens) - context, (batch_size, 1), generator=generator), context)
+
+
+def batch_seeds_inside(tokens, batch_size, context, generator=None):
+    return cut(tokens, starts_of(tokens, batch_size, context, torch.Generator().manual_seed(0)), context)
+
+
+def batch_without_repeats(tokens, batch_size, context, generator=None):
+    starts = torch.randperm(len(tokens) - context, generator=generator)[:batch_size]
+    return cut(tokens, starts[:, None], context)
+
+
+def batch_not_cut(tokens, batch_size, context, generator=None):
+    stretches = tokens[starts_of(tokens, batch_size, context, generator) + torch.arange(context + 1)]
+    return stretches, stretches
+
+
+def batch_inputs_not_cut(tokens, batch_size, context, generator=None):
+    stretches = tokens[starts_of(tokens, batch_size, context, generator) + torch.arange(context + 1)]
+    return stretches, stretches[:, 1:]
+
+
+def batch_last_target_missing(tokens, batch_size, context, generator=None):
+    inputs = tokens[starts_of(tokens, batch_size, context, generator) + torch.arange(context)]
+    return inputs, inputs[:, 1:]
+
+
+def batch_drawn_twice(tokens, batch_size, context, generator=None):
+    inputs, _ = cut(tokens, starts_of(tokens, batch_size, context, generator), context)
+    _, targets = cut(tokens, starts_of(tokens, batch_size, context, generator), context)
+    return inputs, targets
+
+
+def batch_of_places(tokens, batch_size, context, generator=None):
+    return cut(torch.arange(len(tokens)), starts_of(tokens, batch_size, context, generator), context)
+
+
+def batch_of_lists(tokens, batch_size, context, generator=None):
+    inputs, targets = cut(tokens, starts_of(tokens, batch_size, context, generator), context)
+    return inputs.tolist(), targets.tolist()
+
+
+def batch_targets_twice(tokens, batch_size, context, generator=None):
+    _, targets = cut(tokens, starts_of(tokens, batch_size, context, generator), context)
+    return targets, targets
+
+
+def batch_in_a_row(tokens, batch_size, context, generator=None):
+    inputs, targets = cut(tokens, starts_of(tokens, batch_size, context, generator), context)
+    return inputs.flatten(), targets.flatten()
+
+
+def batch_on_its_side(tokens, batch_size, context, generator=None):
+    inputs, targets = cut(tokens, starts_of(tokens, batch_size, context, generator), context)
+    return inputs.T, targets.T
+
+
+def batch_in_one(tokens, batch_size, context, generator=None):
+    return tokens[starts_of(tokens, batch_size, context, generator) + torch.arange(context + 1)]
+
+
 def batch_by_stack(tokens, batch_size, context, generator=None):
     starts = torch.randint(0, len(tokens) - context, (batch_size,), generator=generator).tolist()
     inputs = torch.stack([tokens[i : i + context] for i in starts])
@@ -218,6 +410,15 @@ def batch_by_rand(tokens, batch_size, context, generator=None):
     starts = (torch.rand(batch_size, generator=generator) * (len(tokens) - context)).long()
     places = starts.unsqueeze(1) + torch.arange(context).unsqueeze(0)
     return tokens.take(places), tokens.take(places + 1)
+
+
+def batch_by_loop(tokens, batch_size, context, generator=None):
+    rows = []
+    for _ in range(batch_size):
+        start = torch.randint(len(tokens) - context, (), generator=generator).item()
+        rows.append(tokens[start : start + context + 1])
+    rows = torch.stack(rows)
+    return [rows[:, :-1].contiguous(), rows[:, 1:].contiguous()]
 
 
 # --- 8.3 to_bits_per_byte --------------------------------------------------------------------------
@@ -247,6 +448,15 @@ def bits_divided_twice(nats_per_token, n_tokens, n_bytes):
     return nats_per_token / math.log(2) / n_bytes
 
 
+def bits_rounded(digits):
+    """Return an answer that rounds its result."""
+
+    def bits(nats_per_token, n_tokens, n_bytes):
+        return round(bits_by_log2e(nats_per_token, n_tokens, n_bytes), digits)
+
+    return bits
+
+
 def bits_by_log2e(nats_per_token, n_tokens, n_bytes):
     return math.log2(math.e) * nats_per_token * n_tokens / n_bytes
 
@@ -261,19 +471,26 @@ def bits_by_steps(nats_per_token, n_tokens, n_bytes):
     return torch.tensor(total_bits / n_bytes, dtype=torch.float64)
 
 
+def bits_by_ratio(nats_per_token, n_tokens, n_bytes):
+    bytes_per_token = n_bytes / n_tokens
+    return -math.log2(math.exp(-nats_per_token)) / bytes_per_token
+
+
 # --- 8.4 decay_groups --------------------------------------------------------------------------------
 
 
 class Sample(nn.Module):
-    """A model with every kind of parameter: matrices, gains, biases, a frozen and a shared one."""
+    """A model with every kind of parameter: matrices, gains, biases, frozen ones and a shared one."""
 
     def __init__(self):
         super().__init__()
         self.wte = nn.Embedding(7, 4)
         self.ln_1 = nn.LayerNorm(4)
+        self.wpe = nn.Embedding(3, 4)
+        self.norm = nn.LayerNorm(4)  # equal to ln_1, and called otherwise
         self.c_fc = nn.Linear(4, 5)
         self.conv = nn.Conv1d(2, 3, 2)  # its weight has three dimensions
-        self.frozen = nn.Linear(4, 3, bias=False).requires_grad_(False)
+        self.frozen = nn.Linear(4, 3).requires_grad_(False)
         self.head = nn.Linear(4, 7, bias=False)
         self.head.weight = self.wte.weight
 
@@ -295,17 +512,24 @@ def group_cases():
 def run_groups(answer, model, weight_decay):
     """Return the names of the parameters in each group, with its decay."""
     names = {id(p): name for name, p in model.named_parameters(remove_duplicate=True)}
-    groups = answer(model, weight_decay)
+
+    def told(group):
+        if iter(group["params"]) is group["params"]:
+            return "used up after one reading"
+        if isinstance(group["params"], set):
+            return "a set, which has no order"
+        return sorted(
+            repr(p)
+            if isinstance(p, str)
+            else "a pair"
+            if isinstance(p, tuple)
+            else names.get(id(p), "a copy")
+            for p in group["params"]
+        )
+
     return [
-        {
-            "weight_decay": group["weight_decay"],
-            "params": "used up after one reading"
-            if iter(group["params"]) is group["params"]
-            else sorted(
-                repr(p) if isinstance(p, str) else names.get(id(p), "a copy") for p in group["params"]
-            ),
-        }
-        for group in groups
+        {"weight_decay": group.get("weight_decay", "not given"), "params": told(group)}
+        for group in answer(model, weight_decay)
     ]
 
 
@@ -389,6 +613,117 @@ def groups_in_other_order(model, weight_decay):
     return make_groups([p for p in ps if p.ndim >= 2], [p for p in ps if p.ndim < 2], weight_decay)[::-1]
 
 
+def groups_in_one(model, weight_decay):
+    return [{"params": wanted(model), "weight_decay": weight_decay}]
+
+
+def groups_of_names(model, weight_decay):
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    return make_groups([n for n, p in named if p.ndim > 1], [n for n, p in named if p.ndim < 2], weight_decay)
+
+
+def groups_bare(model, weight_decay):
+    return [p for p in wanted(model) if p.ndim > 1], [p for p in wanted(model) if p.ndim < 2]
+
+
+def groups_without_decay(model, weight_decay):
+    decays, rest = groups_bare(model, weight_decay)
+    return [{"params": decays}, {"params": rest, "weight_decay": 0.0}]
+
+
+def groups_without_second_decay(model, weight_decay):
+    decays, rest = groups_bare(model, weight_decay)
+    return [{"params": decays, "weight_decay": weight_decay}, {"params": rest}]
+
+
+def groups_without_any_decay(model, weight_decay):
+    decays, rest = groups_bare(model, weight_decay)
+    return [{"params": decays}, {"params": rest}]
+
+
+def groups_with_one_decay(model, weight_decay):
+    return [{"params": part, "weight_decay": weight_decay} for part in groups_bare(model, weight_decay)]
+
+
+def groups_in_a_dict(model, weight_decay):
+    return make_groups(*groups_bare(model, weight_decay), weight_decay)[0]
+
+
+def groups_of_pairs(model, weight_decay):
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    return make_groups(
+        [(n, p) for n, p in named if p.ndim > 1], [(n, p) for n, p in named if p.ndim < 2], weight_decay
+    )
+
+
+def groups_of_sets(model, weight_decay):
+    decays, rest = groups_bare(model, weight_decay)
+    return make_groups(set(decays), set(rest), weight_decay)
+
+
+def groups_used_up(model, weight_decay):
+    return make_groups(groups_bare(model, weight_decay)[0], [], weight_decay)
+
+
+def groups_with_frozen_biases(model, weight_decay):
+    rest = [p for p in model.parameters() if p.ndim < 2]
+    return make_groups(groups_bare(model, weight_decay)[0], rest, weight_decay)
+
+
+def groups_with_frozen_rest(model, weight_decay):
+    decays = groups_bare(model, weight_decay)[0]
+    chosen_ones = {id(p) for p in decays}
+    return make_groups(decays, [p for p in model.parameters() if id(p) not in chosen_ones], weight_decay)
+
+
+def groups_of_linear_layers(model, weight_decay):
+    chosen_ones = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
+    ps = wanted(model)
+    decays, rest = [p for p in ps if id(p) in chosen_ones], [p for p in ps if id(p) not in chosen_ones]
+    return make_groups(decays, rest, weight_decay)
+
+
+def groups_by_name(part):
+    """Return an answer that keeps from decay what is called so, and biases."""
+
+    def groups(model, weight_decay):
+        named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+        rest = [p for n, p in named if n.endswith("bias") or part in n]
+        return make_groups([p for n, p in named if not (n.endswith("bias") or part in n)], rest, weight_decay)
+
+    return groups
+
+
+def groups_without_norms(model, weight_decay):
+    norms = {id(p) for m in model.modules() if isinstance(m, nn.LayerNorm) for p in m.parameters()}
+    ps = wanted(model)
+    return make_groups([p for p in ps if id(p) not in norms], [p for p in ps if id(p) in norms], weight_decay)
+
+
+def groups_with_matrices_only(model, weight_decay):
+    ps = wanted(model)
+    return make_groups([p for p in ps if p.ndim == 2], [p for p in ps if p.ndim != 2], weight_decay)
+
+
+def groups_above_two(model, weight_decay):
+    ps = wanted(model)
+    return make_groups([p for p in ps if p.ndim > 2], [p for p in ps if p.ndim <= 2], weight_decay)
+
+
+def groups_of_state(model, weight_decay):
+    ps = model.state_dict().values()
+    return make_groups([p for p in ps if p.ndim >= 2], [p for p in ps if p.ndim < 2], weight_decay)
+
+
+def groups_of_all_modules(model, weight_decay):
+    ps = [p for module in model.modules() for p in module.parameters() if p.requires_grad]
+    return make_groups([p for p in ps if p.ndim >= 2], [p for p in ps if p.ndim < 2], weight_decay)
+
+
+def groups_with_all_in_second(model, weight_decay):
+    return make_groups(groups_bare(model, weight_decay)[0], wanted(model), weight_decay)
+
+
 def groups_by_loop(model, weight_decay):
     decay, rest = [], []
     for parameter in model.parameters():
@@ -415,6 +750,14 @@ def groups_by_filter(model, weight_decay):
     )
 
 
+def groups_by_flag(model, weight_decay):
+    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    return [
+        {"weight_decay": decay, "params": [p for p in named.values() if (p.ndim >= 2) == large]}
+        for large, decay in ((True, weight_decay), (False, 0))
+    ]
+
+
 # --- 8.5 learning_rate -------------------------------------------------------------------------------
 
 
@@ -423,8 +766,8 @@ def rate_cases():
     cases = [(step, 1.0, 110, 10, 0.1) for step in (0, 4, 9, 10, 35, 60, 109, 110, 111, 160, 210, 500)]
     return (
         cases
-        + [(step, 0.006, 40, 0, 0.0) for step in (0, 10, 40, 41)]
-        + [(step, 2.0, 5, 5, 0.5) for step in (4, 6)]
+        + [(step, 0.006, 40, 0, 0.001) for step in (0, 10, 40, 41)]
+        + [(step, 2.0, 5, 5, 0.5) for step in (0, 4, 6)]
     )
 
 
@@ -432,42 +775,46 @@ def run_rate(answer, step, peak, total_steps, warmup_steps, floor):
     return answer(step, peak=peak, total_steps=total_steps, warmup_steps=warmup_steps, floor=floor)
 
 
-def make_rate(start=1, clamp=True, over="rest", curve="cosine", floors=True, warm=True, ends=False):
-    """Return a schedule with the asked-for slips in it."""
+def straight_rise(step, W, peak, floor):
+    return peak * (step + 1) / W
+
+
+def part_done(step, W, N, rest):
+    return min(1.0, (step - W) / rest)
+
+
+def half_cosine(done, peak, floor):
+    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def in_warmup(step, W):
+    return step < W
+
+
+def make_rate(rise=straight_rise, done=part_done, fall=half_cosine, warms=in_warmup, form="guarded"):
+    """Return a schedule with the asked-for slips in it; W is warmup_steps and N is total_steps.
+
+    Where no step is left after the warm-up, a guarded one divides by 1, a bare one by 0. Two have a case of
+    their own for the end: all steps from N on, or past N.
+    """
 
     def schedule(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
-        if ends and step >= max(total_steps, warmup_steps):
+        W, N = warmup_steps, total_steps
+        if form == "ends" and step >= max(N, W) or form == "past" and step > max(N, W):
             return floor
-        if warm and step < warmup_steps:
-            return peak * (step + start) / warmup_steps
-        begin = 0 if over == "all" else warmup_steps
-        length = total_steps - warmup_steps if over == "rest" else total_steps
-        done = (step - begin) / max(1, length)
-        if clamp:
-            done = min(1.0, done)
-        low = floor if floors else 0.0
-        if curve == "line":
-            return peak + (low - peak) * done
-        if curve == "no pi":
-            return low + (peak - low) * 0.5 * (1 + math.cos(done))
-        if curve == "rises":
-            return low + (peak - low) * 0.5 * (1 - math.cos(math.pi * done))
-        if curve == "full":
-            return low + (peak - low) * 0.5 * (1 + math.cos(2 * math.pi * done))
-        if curve == "quarter":
-            return low + (peak - low) * math.cos(math.pi / 2 * done)
-        if curve == "no half":
-            return low + (peak - low) * (1 + math.cos(math.pi * done))
-        if curve == "added":
-            return low + peak * 0.5 * (1 + math.cos(math.pi * done))
-        return low + (peak - low) * 0.5 * (1 + math.cos(math.pi * done))
+        if warms(step, W):
+            return rise(step, W, peak, floor)
+        return fall(done(step, W, N, N - W if form in ("bare", "past") else max(1, N - W)), peak, floor)
 
     return schedule
 
 
-def with_either_end(name, says, hint, **slips):
-    """Return a mistake twice: with the end clamped, and with a case of its own for the end."""
-    return [Mistake(name, make_rate(**slips, ends=ends), says, hint) for ends in (False, True)]
+FORMS = ("guarded", "bare", "ends", "past")
+
+
+def in_forms(name, says, hint, forms=("guarded", "bare"), **slips):
+    """Return a mistake once for each form that the rest of the schedule may have."""
+    return [Mistake(name, make_rate(**slips, form=form), says, hint) for form in forms]
 
 
 def rate_by_loop_free_torch(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
@@ -485,6 +832,14 @@ def rate_by_cases(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
         return floor
     angle = math.pi * (step - warmup_steps) / (total_steps - warmup_steps)
     return (peak + floor) / 2 + (peak - floor) / 2 * math.cos(angle)
+
+
+def rate_by_halves(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
+    if step + 1 <= warmup_steps:
+        return peak / warmup_steps * (step + 1)
+    left = total_steps - warmup_steps
+    wave = math.cos(math.pi * min(step - warmup_steps, left) / left) if left else 1 - 2 * (step > total_steps)
+    return peak * (1 + wave) / 2 + floor * (1 - wave) / 2
 
 
 def rate_by_sine(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
@@ -528,28 +883,52 @@ def loss_of(model, x, y, **options):
     return F.cross_entropy(model(x).flatten(0, 1), y.flatten(), **options)
 
 
-def make_accumulate(clear="first", divide=True, report="divided", parts="all"):
-    """Return an answer with the asked-for slips in it."""
+def in_chunks(inputs, targets, micro_batches):
+    return zip(inputs.chunk(micro_batches), targets.chunk(micro_batches))
+
+
+def in_slices(size):
+    """Return a way to cut a batch: the slice size(i, micro_batches, B) for each part i."""
+
+    def parts(inputs, targets, micro_batches):
+        slices = [size(i, micro_batches, len(inputs)) for i in range(micro_batches)]
+        return [(inputs[part], targets[part]) for part in slices]
+
+    return parts
+
+
+def make_accumulate(
+    clear="first",
+    divisor=lambda micro_batches, part, batch: micro_batches,
+    report=lambda losses, micro_batches, batch: sum(losses) / micro_batches,
+    parts=in_chunks,
+    backward=True,
+):
+    """Return an answer with the asked-for slips in it.
+
+    clear is first, each, last, zeros last or never; each loss is divided by the divisor before backward.
+    """
 
     def accumulate(model, inputs, targets, micro_batches):
         if clear == "first":
             model.zero_grad()
-        total = 0.0
-        pieces = list(zip(inputs.chunk(micro_batches), targets.chunk(micro_batches)))
-        for x, y in pieces[:1] if parts == "one" else pieces:
+        losses = []
+        for x, y in parts(inputs, targets, micro_batches):
             if clear == "each":
                 model.zero_grad()
             loss = loss_of(model, x, y)
-            (loss / micro_batches if divide else loss).backward()
-            part = loss.item() / (micro_batches if report != "sum" else 1)
-            total = part if report == "last" else total + part
-        if clear == "last":
-            model.zero_grad()
-            for parameter in model.parameters():
-                parameter.grad = torch.zeros_like(parameter)
-        return total
+            if backward:
+                (loss / divisor(micro_batches, len(x), len(inputs))).backward()
+            losses.append(loss.item())
+        if "last" in clear:
+            model.zero_grad(set_to_none=clear == "last")
+        return report(losses, micro_batches, len(inputs))
 
     return accumulate
+
+
+def undivided(micro_batches, part, batch):
+    return 1
 
 
 def accumulate_rows(model, inputs, targets, micro_batches):
@@ -576,6 +955,17 @@ def accumulate_backward_last(model, inputs, targets, micro_batches):
     loss = sum(loss_of(model, x, y) for x, y in parts) / micro_batches
     loss.backward()
     return loss.item()
+
+
+def accumulate_undivided_last(model, inputs, targets, micro_batches):
+    model.zero_grad()
+    total = sum(loss_of(model, x, y) for x, y in in_chunks(inputs, targets, micro_batches))
+    total.backward()
+    return total.item() / micro_batches
+
+
+def accumulate_each_text(model, inputs, targets, micro_batches):
+    return make_accumulate(parts=in_chunks)(model, inputs, targets, len(inputs))
 
 
 def accumulate_steps(model, inputs, targets, micro_batches):
@@ -628,56 +1018,6 @@ def accumulate_autograd(model, inputs, targets, micro_batches):
     for p, g in zip(ps, grads):
         p.grad = g
     return total
-
-
-def batch_one_short(tokens, batch_size, context, generator=None):
-    places = starts_of(tokens, batch_size, context, generator, ends=1) + torch.arange(context + 1)
-    return tokens[places][:, :-1], tokens[places][:, 1:]
-
-
-def batch_rolled(tokens, batch_size, context, generator=None):
-    inputs = tokens[starts_of(tokens, batch_size, context, generator) + torch.arange(context)]
-    return inputs, inputs.roll(-1, dims=1)
-
-
-def groups_in_one(model, weight_decay):
-    return [{"params": list(wanted(model)), "weight_decay": weight_decay}]
-
-
-def groups_of_names(model, weight_decay):
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    return make_groups([n for n, p in named if p.ndim > 1], [n for n, p in named if p.ndim < 2], weight_decay)
-
-
-def groups_bare(model, weight_decay):
-    return [p for p in wanted(model) if p.ndim > 1], [p for p in wanted(model) if p.ndim < 2]
-
-
-def groups_without_decay(model, weight_decay):
-    decays, rest = groups_bare(model, weight_decay)
-    return [{"params": decays}, {"params": rest, "weight_decay": 0.0}]
-
-
-def rate_may_divide_by_zero(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
-    if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
-    done = (step - warmup_steps) / (total_steps - warmup_steps)
-    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def rate_cut_off(step, *, peak, total_steps, warmup_steps=0, floor=0.0):
-    rate = make_rate()(step, peak=peak, total_steps=total_steps, warmup_steps=warmup_steps)
-    return rate if step < warmup_steps else max(floor, rate)
-
-
-def rate_rises_from_floor(step, *, warmup_steps=0, floor=0.0, **settings):
-    rate = make_rate()(step, warmup_steps=warmup_steps, floor=floor, **settings)
-    return floor + (settings["peak"] - floor) * (step + 1) / warmup_steps if step < warmup_steps else rate
-
-
-def rate_warms_too_long(step, *, warmup_steps=0, **settings):
-    rate = make_rate()(step, warmup_steps=warmup_steps, **settings)
-    return settings["peak"] * (step + 1) / warmup_steps if step == warmup_steps > 0 else rate
 
 
 EXERCISES = [
@@ -790,8 +1130,180 @@ EXERCISES = [
                 "you count wrong guesses. That number has no slope, so nothing could be learned from it: take -log of the probability.",
                 1,
             ),
+            Mistake(
+                "misses",
+                lambda logits, targets: (logits.argmax(-1) == targets).float().mean(),
+                "you count right guesses. That number has no slope, so nothing could be learned from it: take -log of the probability.",
+                1,
+            ),
+            Mistake(
+                "sum-over-positions",
+                loss_of_texts,
+                "you add up the surprises of a text. Take the mean over its positions as well, so that the loss does not depend on the length.",
+                3,
+            ),
+            Mistake(
+                "sum-over-texts",
+                loss_of_positions,
+                "you add up the texts. Take the mean over them as well, so that the loss does not depend on the size of the batch.",
+                3,
+            ),
+            Mistake(
+                "first-text-only",
+                loss_of_first_text,
+                "you score only the first text of the batch. Every position of every text is an example.",
+                3,
+            ),
+            Mistake(
+                "scrambled",
+                loss_with_axes_renamed,
+                "reshape cuts the numbers as they lie in memory, so the V logits of a position are torn apart. transpose(1, 2) moves an axis; to flatten, keep V last: logits.flatten(0, 1).",
+                3,
+            ),
+            Mistake(
+                "scrambled",
+                loss_with_axes_mixed,
+                "after transpose(1, 2) the last axis holds positions, so flattening tears the V logits of a position apart. Flatten without transposing: logits.flatten(0, 1).",
+                3,
+            ),
+            Mistake(
+                "wrong-dim",
+                loss_over_texts,
+                "your softmax runs over the texts of the batch. It must run over the V tokens: dim=-1 (where no dim is given, F.log_softmax may take the first one).",
+                2,
+            ),
+            Mistake(
+                "shifts-back",
+                loss_shifts_back,
+                "you compare logits t with target t - 1, the token that the model has just read. Target t belongs to logits t: shift nothing.",
+                1,
+            ),
+            Mistake(
+                "not-normalised",
+                lambda logits, targets: chosen(logits, targets).mean(),
+                "you return the mean logit of the targets. A logit is no log-probability yet: subtract the logsumexp of its position, and turn the sign.",
+                1,
+            ),
+            Mistake(
+                "own-guess",
+                loss_of_own_guesses,
+                "you score the token that the model likes best. The surprise is about the token that came: take the log-probability of the target.",
+                1,
+            ),
+            *[
+                Mistake(
+                    "small-number",
+                    loss_with_floor(smallest),
+                    "you add or clamp to a small number before the logarithm, so a surprise of 200 nats is reported as far less. With logsumexp or log_softmax nothing has to be added.",
+                    1,
+                )
+                for smallest in (1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
+            ],
+            Mistake(
+                "every-target",
+                loss_of_every_target,
+                "[:, :, targets] takes all targets at every position. At a position only its own target counts: gather along the last dimension, or cross_entropy.",
+                2,
+            ),
+            Mistake(
+                "perplexity",
+                lambda logits, targets: cross_entropy(logits, targets).exp(),
+                "your result is the perplexity, e to the loss. Leave out the exp.",
+                1,
+            ),
+            Mistake(
+                "log-of-the-mean",
+                loss_of_mean_probability,
+                "you take the mean of the probabilities and then its logarithm. First the logarithm of each probability, then the mean.",
+                1,
+            ),
+            Mistake(
+                "divides-by-V",
+                loss_over_vocabulary,
+                "your result is V times too small, as by a mean over the vocabulary too. Sum over the V tokens, where all but one are 0, and take the mean over the positions.",
+                3,
+            ),
+            Mistake(
+                "all-tokens",
+                loss_of_all_tokens,
+                "you take the mean over all V log-probabilities. Only that of the target counts.",
+                2,
+            ),
+            Mistake(
+                "entropy",
+                loss_entropy,
+                "this is the entropy of the model's own guess: it does not look at the targets. Take -log of the probability of the token that came.",
+                1,
+            ),
+            Mistake(
+                "largest-subtracted-once",
+                loss_below_largest,
+                "you subtract the largest logit inside the logsumexp, but not from the target's logit. Subtract it from both, or use logits.logsumexp(-1).",
+                1,
+            ),
+            Mistake(
+                "log-twice",
+                loss_log_twice,
+                "logsumexp holds the logarithm already, and you take another one. Leave the second out.",
+                1,
+            ),
+            Mistake(
+                "no-log",
+                loss_without_log,
+                "you subtract from the sum of the exponentials. Take its logarithm first: logits.logsumexp(-1).",
+                1,
+            ),
+            Mistake(
+                "forgets-the-target",
+                lambda logits, targets: logits.logsumexp(-1).mean(),
+                "you return the mean logsumexp, and the targets are not used. Subtract the logit of each target from it.",
+                1,
+            ),
+            Mistake(
+                "other-base",
+                lambda logits, targets: cross_entropy(logits, targets) / math.log(10),
+                "you use the logarithm to the base 10. A loss is in nats: use the natural logarithm.",
+                1,
+            ),
+            Mistake(
+                "scrambled",
+                loss_with_rows_of_memory,
+                "reshape cuts the numbers as they lie in memory, so the V logits of a position are torn apart. Keep V last: logits.flatten(0, 1).",
+                3,
+            ),
+            Mistake(
+                "bits",
+                lambda logits, targets: -chosen(logits.softmax(-1), targets).log2().mean(),
+                "your result is in bits. A loss is in nats: use the natural logarithm, and log_softmax, which does not overflow.",
+                1,
+            ),
+            Mistake(
+                "other-base",
+                lambda logits, targets: -chosen(logits.softmax(-1), targets).log10().mean(),
+                "you use the logarithm to the base 10. A loss is in nats: use the natural logarithm, and log_softmax, which does not overflow.",
+                1,
+            ),
+            Mistake(
+                "first-position-only",
+                lambda logits, targets: cross_entropy(logits[:1, :1], targets[:1, :1]),
+                "you score the first position of the first text, as where a return stands inside the loop. Take the mean over all positions of all texts.",
+                3,
+            ),
+            Mistake(
+                "last-position-only",
+                lambda logits, targets: cross_entropy(logits[-1:, -1:], targets[-1:, -1:]),
+                "you score the last position of the last text, as where a loop overwrites its result. Add the surprises up, and divide by their number.",
+                3,
+            ),
         ],
-        styles=[loss_by_logsumexp, loss_by_nll, loss_by_loops, loss_by_one_hot],
+        styles=[
+            loss_by_logsumexp,
+            loss_by_nll,
+            loss_by_loops,
+            loss_by_one_hot,
+            loss_by_einsum,
+            loss_by_texts,
+        ],
     ),
     Exercise(
         number="8.2",
@@ -894,8 +1406,104 @@ EXERCISES = [
                 "roll puts the first token of a stretch behind its last one. The last target is the token after the stretch: cut context + 1 tokens.",
                 2,
             ),
+            Mistake(
+                "only-next",
+                batch_only_last,
+                "you return one target for each row. Every position has its own: targets has the shape of inputs.",
+                1,
+            ),
+            Mistake(
+                "piles-up",
+                batch_piles_up,
+                "some starts come far more often than others, as with draws that are clamped to the last place. Draw from the places that fit: torch.randint(N - context, ...).",
+                2,
+            ),
+            Mistake(
+                "wraps-round",
+                batch_wraps,
+                "your stretches go on at the beginning of the text where it ends. A stretch is one piece: the last start that fits is N - context - 1.",
+                2,
+            ),
+            Mistake(
+                "misses-first",
+                batch_misses_first,
+                "the text's first token is never drawn. Places count from 0: torch.randint(N - context, ...).",
+                2,
+            ),
+            Mistake(
+                "seeds-inside",
+                batch_seeds_inside,
+                "you make the same batch whatever the generator. Draw the starts with torch.randint(..., generator=generator), and seed nothing yourself.",
+                3,
+            ),
+            Mistake(
+                "no-repeats",
+                batch_without_repeats,
+                "randperm gives each start once, so a batch is never larger than their number. Starts may repeat: torch.randint(N - context, (batch_size,), ...).",
+                3,
+            ),
+            Mistake(
+                "not-cut",
+                batch_not_cut,
+                "you return whole stretches of context + 1 tokens, twice. The inputs are all but the last token, [:, :-1], and the targets all but the first, [:, 1:].",
+                1,
+            ),
+            Mistake(
+                "inputs-not-cut",
+                batch_inputs_not_cut,
+                "your inputs keep the last token of the stretch, which nothing follows. Cut it off: [:, :-1].",
+                1,
+            ),
+            Mistake(
+                "last-target-missing",
+                batch_last_target_missing,
+                "your rows have one target less than inputs. Cut context + 1 tokens: after the shift, context are left on either side.",
+                1,
+            ),
+            Mistake(
+                "drawn-twice",
+                batch_drawn_twice,
+                "your inputs and targets come from different places. Draw the starts once and use them for both.",
+                3,
+            ),
+            Mistake(
+                "places",
+                batch_of_places,
+                "you return places in the text, not the tokens that stand there. Look them up: tokens[places].",
+                3,
+            ),
+            Mistake(
+                "not-two-tensors",
+                batch_of_lists,
+                "you return something else than two tensors. torch.stack joins rows of one length: return inputs, targets.",
+                3,
+            ),
+            Mistake(
+                "in-one",
+                batch_in_one,
+                "you return one tensor. Two are wanted, inputs and targets: all but the last column, and all but the first.",
+                3,
+            ),
+            Mistake(
+                "R01",
+                batch_targets_twice,
+                "your targets are the inputs themselves. The inputs are all but the last token of a stretch, [:, :-1], and the targets all but the first.",
+                1,
+            ),
+            Mistake(
+                "on-its-side",
+                batch_on_its_side,
+                "your texts run down the columns. A row is a text: inputs and targets have the shape (batch_size, context).",
+                3,
+            ),
+            Mistake(
+                "flat",
+                batch_in_a_row,
+                "your inputs are one long row. A batch has the shape (batch_size, context): torch.stack puts stretches below each other, torch.cat behind each other.",
+                3,
+            ),
         ],
-        styles=[batch_by_stack, batch_by_unfold, batch_by_rand],
+        styles=[batch_by_stack, batch_by_unfold, batch_by_rand, batch_by_loop],
     ),
     Exercise(
         number="8.3",
@@ -941,14 +1549,15 @@ EXERCISES = [
                 "you divide the mean of one token by all bytes. Multiply it by the number of tokens first.",
                 1,
             ),
-            Mistake(
-                "rounded",
-                lambda nats_per_token, n_tokens, n_bytes: round(
-                    nats_per_token * n_tokens / n_bytes / math.log(2), 4
-                ),
-                "you round the result. Return all its digits; who prints it may round.",
-                3,
-            ),
+            *[
+                Mistake(
+                    "rounded",
+                    bits_rounded(digits),
+                    "you round the result. Return all its digits; who prints it may round.",
+                    3,
+                )
+                for digits in (4, 3, 2, 1, 0)
+            ],
             Mistake(
                 "whole-numbers",
                 lambda nats_per_token, n_tokens, n_bytes: (
@@ -969,8 +1578,83 @@ EXERCISES = [
                 "exp makes a perplexity of the loss. Stay with the logarithm: divide the nats by math.log(2).",
                 2,
             ),
+            Mistake(
+                "perplexity",
+                lambda nats_per_token, n_tokens, n_bytes: 2**nats_per_token * n_tokens / n_bytes,
+                "2 to the power of the loss is a perplexity, and of bits at that. Stay with the logarithm: divide the nats by math.log(2).",
+                2,
+            ),
+            Mistake(
+                "log-of-nats",
+                lambda nats_per_token, n_tokens, n_bytes: math.log(nats_per_token) * n_tokens / n_bytes,
+                "you take the logarithm of the loss, which is one already. One nat is 1 / ln 2 bits: divide by math.log(2).",
+                2,
+            ),
+            Mistake(
+                "log-of-nats",
+                lambda nats_per_token, n_tokens, n_bytes: math.log2(nats_per_token * n_tokens) / n_bytes,
+                "you take the logarithm of the nats, which are logarithms already. One nat is 1 / ln 2 bits: divide by math.log(2).",
+                2,
+            ),
+            Mistake(
+                "whole-text",
+                lambda nats_per_token, n_tokens, n_bytes: nats_per_token * n_tokens / math.log(2),
+                "you return the bits of the whole text. Divide them by the number of bytes.",
+                1,
+            ),
+            Mistake(
+                "times-bytes",
+                lambda nats_per_token, n_tokens, n_bytes: nats_per_token * n_tokens / math.log(2) * n_bytes,
+                "you multiply by the bytes. More bytes for the same bits mean fewer bits per byte: divide (a / b * c multiplies by c).",
+                1,
+            ),
+            Mistake(
+                "times-8",
+                lambda nats_per_token, n_tokens, n_bytes: (
+                    8 * nats_per_token * n_tokens / math.log(2) / n_bytes
+                ),
+                "your result is 8 times too large. The bits of a byte need no factor: all bits, divided by all bytes.",
+                3,
+            ),
+            Mistake(
+                "one-token-less",
+                lambda nats_per_token, n_tokens, n_bytes: (
+                    nats_per_token * (n_tokens - 1) / math.log(2) / n_bytes
+                ),
+                "you count one token less. The mean is over n_tokens: multiply by that.",
+                1,
+            ),
+            Mistake(
+                "two-for-ln-2",
+                lambda nats_per_token, n_tokens, n_bytes: nats_per_token * n_tokens / 2 / n_bytes,
+                "you divide by 2. A bit is ln 2 = 0.693 nats: divide by math.log(2).",
+                2,
+            ),
+            Mistake(
+                "other-base",
+                lambda nats_per_token, n_tokens, n_bytes: nats_per_token * n_tokens / math.log10(2) / n_bytes,
+                "you use the logarithm to the base 10. A nat belongs to the natural one: divide by math.log(2).",
+                2,
+            ),
+            Mistake(
+                "inverted",
+                lambda nats_per_token, n_tokens, n_bytes: nats_per_token * n_bytes / n_tokens,
+                "you divide by the tokens and multiply by the bytes, and ln 2 is missing. All nats, divided by math.log(2), divided by the bytes.",
+                1,
+            ),
+            *[
+                Mistake(
+                    "rounded-constant",
+                    lambda nats_per_token, n_tokens, n_bytes, nats=nats: (
+                        nats_per_token * n_tokens / nats / n_bytes
+                    ),
+                    "you use a rounded number for ln 2. Take math.log(2), which has all its digits.",
+                    2,
+                )
+                for nats in (0.69, 0.693, 0.6931, 0.7, 1 / 1.44, 1 / 1.443, 1 / 1.4)
+            ],
         ],
-        styles=[bits_by_log2e, bits_by_power, bits_by_steps],
+        styles=[bits_by_log2e, bits_by_power, bits_by_steps, bits_by_ratio],
     ),
     Exercise(
         number="8.4",
@@ -1019,7 +1703,7 @@ EXERCISES = [
             Mistake(
                 "copies",
                 groups_of_copies,
-                "your groups hold copies. The optimizer has to get the model's own parameters, or the model stays as it is.",
+                "your groups hold other tensors than the model's parameters, such as copies or their .data. The optimizer has to get the parameters themselves, or the model stays as it is.",
                 3,
             ),
             Mistake(
@@ -1082,8 +1766,116 @@ EXERCISES = [
                 "your first group does not say its weight_decay, so the optimizer's default holds.",
                 3,
             ),
+            Mistake(
+                "no-decay-given",
+                groups_without_second_decay,
+                "your second group does not say its weight_decay, so the optimizer's default holds, which is not 0. Give it 0.",
+                3,
+            ),
+            Mistake(
+                "no-decay-given",
+                groups_without_any_decay,
+                "neither group says its weight_decay, so the optimizer's default holds for all. Give the first one weight_decay and the second one 0, under the key 'weight_decay'.",
+                3,
+            ),
+            Mistake(
+                "both-decay",
+                groups_with_one_decay,
+                "both groups have the same weight_decay, so gains and biases decay too. The second one has 0.",
+                3,
+            ),
+            Mistake(
+                "one-dict",
+                groups_in_a_dict,
+                "you return one dict. Two are wanted, in a list: those that decay, and the others with 0.",
+                3,
+            ),
+            Mistake(
+                "pairs",
+                groups_of_pairs,
+                "your groups hold pairs of a name and a parameter. Put in the parameters alone.",
+                3,
+            ),
+            Mistake(
+                "sets",
+                groups_of_sets,
+                "your groups hold sets, and torch's optimizers refuse them: their order changes from run to run. Make lists.",
+                3,
+            ),
+            Mistake(
+                "empty-second",
+                groups_used_up,
+                "your second group is empty. If both read one generator or filter object, the first used it up: make a list of it.",
+                3,
+            ),
+            Mistake(
+                "frozen",
+                groups_with_frozen_biases,
+                "a frozen bias is in your second group. Leave out what has requires_grad False, there too.",
+                2,
+            ),
+            Mistake(
+                "frozen",
+                groups_with_frozen_rest,
+                "the frozen parameters are in your second group. Leave them out of both: an else takes in all that is left.",
+                2,
+            ),
+            Mistake(
+                "linear-only",
+                groups_of_linear_layers,
+                "you look for nn.Linear, and other matrices do not decay. Go by the number of dimensions: p.ndim >= 2.",
+                1,
+            ),
+            Mistake(
+                "by-name",
+                groups_by_name("ln"),
+                "you go by the name, and a LayerNorm that is not called ln decays. Go by the number of dimensions: p.ndim >= 2.",
+                1,
+            ),
+            Mistake(
+                "biases-decay",
+                groups_without_norms,
+                "you leave out LayerNorm, but the other biases still decay. They have one dimension too.",
+                1,
+            ),
+            Mistake(
+                "two-exactly",
+                groups_with_matrices_only,
+                "a parameter of three dimensions does not decay. Two or more decay: p.ndim >= 2.",
+                3,
+            ),
+            Mistake(
+                "above-two",
+                groups_above_two,
+                "your matrices do not decay. They have two dimensions, and that is enough: p.ndim >= 2.",
+                3,
+            ),
+            Mistake(
+                "copies",
+                groups_of_state,
+                "state_dict() gives tensors that are cut off from the parameters, and frozen ones too. The optimizer has to get model.parameters().",
+                1,
+            ),
+            Mistake(
+                "listed-again",
+                groups_of_all_modules,
+                "the same parameters are listed several times. model.parameters() goes through all modules inside already, and gives each one once.",
+                1,
+            ),
+            Mistake(
+                "in-both",
+                groups_with_all_in_second,
+                "your matrices are in both groups. Each parameter belongs in one: the second takes those with p.ndim < 2.",
+                3,
+            ),
+            Mistake(
+                "by-name",
+                groups_by_name("norm"),
+                "you go by the name, and a LayerNorm that is not called norm decays. Go by the number of dimensions: p.ndim >= 2.",
+                1,
+            ),
         ],
-        styles=[groups_by_loop, groups_by_modules, groups_by_filter],
+        styles=[groups_by_loop, groups_by_modules, groups_by_filter, groups_by_flag],
     ),
     Exercise(
         number="8.5",
@@ -1100,107 +1892,280 @@ EXERCISES = [
         run=run_rate,
         arguments=("step", "peak", "total_steps", "warmup_steps", "floor"),
         mistakes=[
-            Mistake(
-                "R08-zero",
-                make_rate(start=0),
-                "your first step has a rate of 0, so it changes nothing. Use step + 1 in the warm-up.",
-                1,
-            ),
-            Mistake(
+            *[
+                mistake
+                for rise, warms in (
+                    (lambda step, W, peak, floor: peak * step / W, in_warmup),
+                    (lambda step, W, peak, floor: peak * step / W, lambda step, W: step <= W),
+                    (lambda step, W, peak, floor: peak * step / max(1, W), lambda step, W: step <= W),
+                    (lambda step, W, peak, floor: peak * step / max(1, W - 1), in_warmup),
+                )
+                for mistake in in_forms(
+                    "R08-zero",
+                    "your first step has a rate of 0, so it changes nothing. In the warm-up the rate is peak * (step + 1) / warmup_steps.",
+                    1,
+                    rise=rise,
+                    warms=warms,
+                )
+            ],
+            *in_forms(
                 "R08-unclamped",
-                make_rate(clamp=False),
                 "past total_steps your cosine rises again. Clamp how far along it is to 1, so that the rate stays at the floor.",
                 2,
+                forms=("guarded",),
+                done=lambda step, W, N, rest: (step - W) / rest,
             ),
-            Mistake(
+            *in_forms(
+                "unclamped-length",
+                "after total_steps your cosine goes on and rises again, and with total_steps equal to warmup_steps it divides by 0. Return the floor from total_steps on.",
+                3,
+                forms=("bare",),
+                done=lambda step, W, N, rest: (step - W) / rest,
+            ),
+            *in_forms(
                 "whole-run",
-                make_rate(over="all"),
-                "your cosine is measured from step 0, so the rate drops where the warm-up ends. It begins where the warm-up ends.",
+                "your cosine is measured from step 0, so the rate drops where the warm-up ends. It begins where the warm-up ends: subtract warmup_steps from the step.",
                 2,
+                forms=("guarded",),
+                done=lambda step, W, N, rest: min(1.0, step / N),
             ),
-            Mistake(
+            *in_forms(
+                "whole-run",
+                "your cosine is measured from step 0, so the rate drops where the warm-up ends. It begins where the warm-up ends: subtract warmup_steps from the step.",
+                2,
+                done=lambda step, W, N, rest: min(1.0, step / rest),
+            ),
+            *in_forms(
                 "line",
-                make_rate(curve="line"),
                 "you fall along a straight line. It should be half a cosine: slow at first, fastest in the middle, slow at the end.",
                 3,
+                forms=FORMS,
+                fall=lambda done, peak, floor: peak + (floor - peak) * done,
             ),
-            *with_either_end(
+            *in_forms(
                 "full-cosine",
                 "you run through a whole cosine, down and up again. Half of it: cos from 0 to pi.",
                 3,
-                curve="full",
+                forms=FORMS,
+                fall=lambda done, peak, floor: half_cosine(2 * done, peak, floor),
             ),
-            Mistake(
+            *in_forms(
                 "quarter",
-                make_rate(curve="quarter"),
                 "you use a quarter of a cosine, which ends steeply. Use (1 + cos(pi * done)) / 2, which is flat at both ends.",
                 3,
+                forms=FORMS,
+                fall=lambda done, peak, floor: floor + (peak - floor) * math.cos(math.pi / 2 * done),
             ),
-            *with_either_end(
+            *in_forms(
                 "no-pi",
                 "your cosine goes from 0 to 1 radian only. Half a cosine is cos from 0 to pi: math.cos(math.pi * done).",
                 3,
-                curve="no pi",
+                forms=FORMS,
+                fall=lambda done, peak, floor: half_cosine(done / math.pi, peak, floor),
             ),
-            *with_either_end(
+            *in_forms(
                 "rises",
-                "1 - cos rises from 0 to 2, so your rate goes up after the warm-up. 1 + cos falls from 2 to 0.",
+                "your rate goes up from the floor to the peak after the warm-up. It has to fall: 1 + cos(pi * done) goes from 2 to 0 as done goes from 0 to 1.",
                 3,
-                curve="rises",
+                forms=FORMS,
+                fall=lambda done, peak, floor: half_cosine(1 - done, peak, floor),
             ),
-            *with_either_end(
+            *in_forms(
                 "of-the-whole-run",
                 "you divide by total_steps, so the cosine is not through at the end. It takes total_steps - warmup_steps.",
                 2,
-                over="total",
+                forms=("guarded", "ends", "past"),
+                done=lambda step, W, N, rest: min(1.0, (step - W) / N),
             ),
-            Mistake(
+            *in_forms(
                 "no-half",
-                make_rate(curve="no half"),
                 "1 + cos goes from 2 to 0, so your rate starts at about twice the peak. Halve it.",
                 3,
+                fall=lambda done, peak, floor: 2 * half_cosine(done, peak, floor) - floor,
             ),
-            Mistake(
+            *in_forms(
                 "floor-added",
-                make_rate(curve="added"),
                 "you add the floor on top, so the rate goes above the peak. Stretch the cosine over peak - floor.",
                 3,
+                fall=lambda done, peak, floor: floor + half_cosine(done, peak, 0.0),
             ),
-            Mistake(
-                "no-floor", make_rate(floors=False), "your rate ends at 0. It should end at the floor.", 3
+            *in_forms(
+                "no-floor",
+                "your rate ends at 0. It should end at the floor.",
+                3,
+                fall=lambda done, peak, floor: half_cosine(done, peak, 0.0),
             ),
-            Mistake(
+            *in_forms(
+                "no-floor",
+                "your cosine goes down to 0 and jumps to the floor at the end. Stretch it from peak to floor: floor + (peak - floor) * ...",
+                3,
+                forms=("ends",),
+                fall=lambda done, peak, floor: half_cosine(done, peak, 0.0),
+            ),
+            *in_forms(
                 "no-warmup",
-                make_rate(warm=False),
                 "there is no warm-up. For step < warmup_steps the rate rises in a straight line.",
                 1,
+                forms=("guarded", "bare", "past"),
+                warms=lambda step, W: False,
             ),
-            Mistake(
-                "unclamped-length",
-                rate_may_divide_by_zero,
-                "after total_steps your cosine goes on and rises again, and with total_steps equal to warmup_steps it divides by 0. Return the floor from total_steps on.",
-                3,
+            *in_forms(
+                "no-warmup",
+                "there is no warm-up, and your cosine begins at step 0. For step < warmup_steps the rate rises in a straight line, and the cosine begins after that.",
+                1,
+                forms=("guarded",),
+                done=lambda step, W, N, rest: min(1.0, step / N),
+                warms=lambda step, W: False,
             ),
-            Mistake(
+            *in_forms(
+                "no-warmup",
+                "you keep the peak during the warm-up. For step < warmup_steps the rate rises in a straight line.",
+                1,
+                rise=lambda step, W, peak, floor: peak,
+            ),
+            *in_forms(
                 "floor-as-a-minimum",
-                rate_cut_off,
                 "you let the cosine go to 0 and cut it off at the floor. It should be half a cosine from peak to floor: floor + (peak - floor) * ...",
                 3,
+                fall=lambda done, peak, floor: max(floor, half_cosine(done, peak, 0.0)),
             ),
-            Mistake(
+            *in_forms(
                 "warmup-from-floor",
-                rate_rises_from_floor,
                 "your rise begins at the floor. It begins near 0: peak * (step + 1) / warmup_steps.",
                 2,
+                rise=lambda step, W, peak, floor: floor + (peak - floor) * (step + 1) / W,
             ),
-            Mistake(
+            *in_forms(
+                "warmup-from-floor",
+                "your rise begins at the floor. It begins near 0: peak * (step + 1) / warmup_steps.",
+                2,
+                rise=lambda step, W, peak, floor: floor + (peak - floor) * step / W,
+            ),
+            *in_forms(
+                "warmup-from-floor",
+                "you keep the warm-up above the floor. The floor is for the end: the rise is peak * (step + 1) / warmup_steps.",
+                2,
+                rise=lambda step, W, peak, floor: max(floor, peak * (step + 1) / W),
+            ),
+            *in_forms(
                 "warmup-too-long",
-                rate_warms_too_long,
                 "your rise is one step too long and goes above the peak. It ends at step warmup_steps - 1: step < warmup_steps.",
                 2,
+                warms=lambda step, W: 0 < W >= step,
+            ),
+            *in_forms(
+                "warmup-too-long",
+                "your rise is one step too long, goes above the peak, and divides by 0 where there is no warm-up. It ends at step warmup_steps - 1: step < warmup_steps.",
+                2,
+                warms=lambda step, W: step <= W,
+            ),
+            *in_forms(
+                "warmup-too-slow",
+                "your rise does not reach the peak at step warmup_steps - 1. It is peak * (step + 1) / warmup_steps.",
+                1,
+                rise=lambda step, W, peak, floor: peak * (step + 1) / (W + 1),
+            ),
+            *in_forms(
+                "warmup-without-peak",
+                "your rise goes to 1 and not to the peak. Multiply by peak.",
+                1,
+                rise=lambda step, W, peak, floor: (step + 1) / W,
+            ),
+            *in_forms(
+                "warmup-curved",
+                "your warm-up rises along a cosine. It should be a straight line: peak * (step + 1) / warmup_steps.",
+                1,
+                rise=lambda step, W, peak, floor: peak * 0.5 * (1 - math.cos(math.pi * (step + 1) / W)),
+            ),
+            *in_forms(
+                "ends-one-early",
+                "your rate reaches the floor one step before total_steps. The cosine takes total_steps - warmup_steps.",
+                2,
+                forms=("guarded",),
+                done=lambda step, W, N, rest: min(1.0, (step - W) / max(1, rest - 1)),
+            ),
+            *in_forms(
+                "ends-one-early",
+                "your rate reaches the floor one step before total_steps. The cosine takes total_steps - warmup_steps.",
+                2,
+                forms=("guarded",),
+                done=lambda step, W, N, rest: 1.0 if step >= N - 1 else (step - W) / rest,
+            ),
+            *in_forms(
+                "one-step-ahead",
+                "your cosine is one step ahead: at step warmup_steps it should still be at the peak. Use step - warmup_steps here; the + 1 belongs in the warm-up.",
+                2,
+                done=lambda step, W, N, rest: min(1.0, (step - W + 1) / rest),
+            ),
+            *in_forms(
+                "whole-numbers",
+                "// drops what is behind the point, so your rate stays at the peak and then jumps to the floor. Divide with /.",
+                2,
+                done=lambda step, W, N, rest: min(1, (step - W) // rest),
+            ),
+            *in_forms(
+                "plain-cosine",
+                "cos goes from 1 to -1, so your rate falls far below the floor. Use (1 + cos(pi * done)) / 2, which goes from 1 to 0.",
+                3,
+                forms=FORMS,
+                fall=lambda done, peak, floor: floor + (peak - floor) * math.cos(math.pi * done),
+            ),
+            *in_forms(
+                "floor-left-out",
+                "your cosine goes from peak - floor to 0. Add the floor: floor + (peak - floor) * ...",
+                3,
+                forms=FORMS,
+                fall=lambda done, peak, floor: (peak - floor) * 0.5 * (1 + math.cos(math.pi * done)),
+            ),
+            *in_forms(
+                "floor-as-a-share",
+                "you take the floor for a share of the peak. It is a rate itself: floor + (peak - floor) * ...",
+                3,
+                forms=FORMS,
+                fall=lambda done, peak, floor: peak * half_cosine(done, 1.0, floor),
+            ),
+            *in_forms(
+                "brackets",
+                "half of the range is left, and the cosine is added to it with a height of 1. Brackets round 1 + cos: 0.5 * (1 + math.cos(math.pi * done)).",
+                3,
+                forms=FORMS,
+                fall=lambda done, peak, floor: floor + (peak - floor) * 0.5 + math.cos(math.pi * done),
+            ),
+            *in_forms(
+                "brackets",
+                "your warm-up adds 1 / warmup_steps to peak * step. Put brackets round step + 1: peak * (step + 1) / warmup_steps.",
+                1,
+                rise=lambda step, W, peak, floor: peak * step + 1 / W,
+            ),
+            *in_forms(
+                "without-peak",
+                "your result goes from 1 to 0, whatever peak and floor are. The rise goes to peak, and the cosine from peak to floor: floor + (peak - floor) * ...",
+                1,
+                forms=("guarded", "bare"),
+                rise=lambda step, W, peak, floor: (step + 1) / W,
+                fall=lambda done, peak, floor: half_cosine(done, 1.0, 0.0),
+            ),
+            *in_forms(
+                "line",
+                "you fall along a straight line. It should be half a cosine: slow at first, fastest in the middle, slow at the end.",
+                3,
+                fall=lambda done, peak, floor: max(floor, peak * (1 - done)),
+            ),
+            *in_forms(
+                "ends-at-0",
+                "your rate is 0 from total_steps on. It should stay at the floor.",
+                2,
+                fall=lambda done, peak, floor: half_cosine(done, peak, floor) if done < 1 else 0.0,
+            ),
+            *in_forms(
+                "ends-at-0",
+                "your rate is 0 after total_steps. It should stay at the floor.",
+                2,
+                done=lambda step, W, N, rest: (step - W) / rest,
+                fall=lambda done, peak, floor: half_cosine(done, peak, floor) if done <= 1 else 0.0,
             ),
         ],
-        styles=[rate_by_loop_free_torch, rate_by_cases, rate_by_sine],
+        styles=[rate_by_loop_free_torch, rate_by_cases, rate_by_sine, rate_by_halves],
     ),
     Exercise(
         number="8.6",
@@ -1220,7 +2185,7 @@ EXERCISES = [
         mistakes=[
             Mistake(
                 "R06",
-                make_accumulate(divide=False),
+                make_accumulate(divisor=undivided),
                 "your gradient is as many times too large as there are micro-batches. Divide each loss by micro_batches before backward.",
                 2,
             ),
@@ -1233,24 +2198,31 @@ EXERCISES = [
             Mistake(
                 "clears-each",
                 make_accumulate(clear="each"),
-                "you clear the gradients in the loop, so only the last micro-batch counts. Clear once, before it.",
+                "only the gradient of the last micro-batch is left, as if it were cleared or overwritten in the loop. Clear once, before the loop; backward adds.",
                 1,
             ),
-            Mistake(
-                "clears-last",
-                make_accumulate(clear="last"),
-                "you clear the gradients at the end, so nothing is left for the update. Clear before the loop.",
-                1,
-            ),
+            *[
+                Mistake(
+                    "clears-last",
+                    make_accumulate(clear=clear),
+                    "no gradients are left in the model, as if they were cleared after backward. Clear before the loop, and leave in .grad what backward puts there.",
+                    1,
+                )
+                for clear in ("last", "zeros last")
+            ],
             Mistake(
                 "loss-sum",
-                make_accumulate(report="sum"),
+                make_accumulate(report=lambda losses, micro_batches, batch: sum(losses)),
                 "the gradients are right, but you return the sum of the losses. Return the mean over the whole batch.",
                 3,
             ),
             Mistake(
                 "first-only",
-                make_accumulate(parts="one"),
+                make_accumulate(
+                    parts=lambda inputs, targets, micro_batches: [*in_chunks(inputs, targets, micro_batches)][
+                        :1
+                    ]
+                ),
                 "only the first micro-batch is used. Go through all of them.",
                 3,
             ),
@@ -1286,14 +2258,120 @@ EXERCISES = [
             ),
             Mistake(
                 "keeps-old-gradients",
-                make_accumulate(clear="never", divide=False),
+                make_accumulate(clear="never", divisor=undivided),
                 "two slips: old gradients stay in, and each part's loss is not divided. Clear once at the start, and divide by micro_batches.",
                 1,
             ),
             Mistake(
                 "last-loss",
-                make_accumulate(report="last"),
+                make_accumulate(report=lambda losses, micro_batches, batch: losses[-1] / micro_batches),
                 "you return the loss of the last part. Return the mean over all of them.",
+                3,
+            ),
+            Mistake(
+                "R06",
+                make_accumulate(divisor=undivided, report=lambda losses, micro_batches, batch: sum(losses)),
+                "your gradient and your loss are as many times too large as there are micro-batches. Divide each loss by micro_batches before backward.",
+                2,
+            ),
+            Mistake(
+                "keeps-old-gradients",
+                make_accumulate(
+                    clear="never", divisor=undivided, report=lambda losses, micro_batches, batch: sum(losses)
+                ),
+                "two slips: old gradients stay in, and each part's loss is not divided. Clear once at the start, and divide by micro_batches.",
+                1,
+            ),
+            Mistake(
+                "last-loss",
+                make_accumulate(report=lambda losses, micro_batches, batch: losses[-1]),
+                "you return the loss of the last part. Return the mean over all of them.",
+                3,
+            ),
+            Mistake(
+                "loss-divided-twice",
+                make_accumulate(report=lambda losses, micro_batches, batch: sum(losses) / micro_batches**2),
+                "the gradients are right, but the loss that you return is divided by micro_batches twice. Add up the divided losses, and leave it at that.",
+                3,
+            ),
+            Mistake(
+                "divides-by-texts",
+                make_accumulate(
+                    divisor=lambda micro_batches, part, batch: batch,
+                    report=lambda losses, micro_batches, batch: sum(losses) / batch,
+                ),
+                "you divide by the number of texts. Each loss is a mean already: divide it by the number of parts, micro_batches.",
+                2,
+            ),
+            Mistake(
+                "divides-by-texts",
+                make_accumulate(
+                    divisor=lambda micro_batches, part, batch: part,
+                    report=lambda losses, micro_batches, batch: sum(losses) * micro_batches / batch,
+                ),
+                "you divide by the number of texts in the part. Each loss is a mean already: divide it by the number of parts, micro_batches.",
+                2,
+            ),
+            Mistake(
+                "no-backward",
+                make_accumulate(backward=False),
+                "there are no gradients in the model. Call backward in the loop, on each part's loss itself and not on a number made of it.",
+                2,
+            ),
+            Mistake(
+                "no-return",
+                make_accumulate(report=lambda losses, micro_batches, batch: None),
+                "the gradients are right, but you return nothing. Return the mean loss of the whole batch.",
+                3,
+            ),
+            Mistake(
+                "along-text",
+                make_accumulate(
+                    parts=lambda inputs, targets, micro_batches: zip(
+                        inputs.chunk(micro_batches, dim=1), targets.chunk(micro_batches, dim=1)
+                    )
+                ),
+                "you cut the texts into shorter ones. Cut along the batch, the first dimension.",
+                3,
+            ),
+            Mistake(
+                "size-for-number",
+                make_accumulate(
+                    parts=lambda inputs, targets, micro_batches: zip(
+                        inputs.split(micro_batches), targets.split(micro_batches)
+                    )
+                ),
+                "your parts have micro_batches texts each, and micro_batches is the number of parts. Use chunk.",
+                3,
+            ),
+            Mistake(
+                "size-for-number",
+                make_accumulate(parts=in_slices(lambda i, size, B: slice(i * size, (i + 1) * size))),
+                "your parts have micro_batches texts each, and micro_batches is the number of parts. A part has len(inputs) // micro_batches texts; chunk cuts it for you.",
+                3,
+            ),
+            Mistake(
+                "one-text-each",
+                make_accumulate(parts=in_slices(lambda i, size, B: slice(i, i + 1))),
+                "each part of yours is one text, so most of the batch is never read. A part has len(inputs) // micro_batches texts; chunk cuts it for you.",
+                3,
+            ),
+            Mistake(
+                "backward-last",
+                accumulate_undivided_last,
+                "you call backward once, at the end, and on the sum of the losses. Call it for each part, on its loss divided by micro_batches: it adds to what is there.",
+                2,
+            ),
+            Mistake(
+                "one-text-each",
+                accumulate_each_text,
+                "each pass of yours reads one text. Cut the batch into micro_batches parts: inputs.chunk(micro_batches).",
+                3,
+            ),
+            Mistake(
+                "no-return",
+                make_accumulate(divisor=undivided, report=lambda losses, micro_batches, batch: None),
+                "you return nothing, and your gradient is as many times too large as there are micro-batches. Divide each loss by micro_batches before backward, and return their sum.",
                 3,
             ),
         ],

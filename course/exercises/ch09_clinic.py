@@ -1,9 +1,10 @@
 """The exercises of chapter 09: probes that tell a healthy GPT-2 from one that is silently wrong."""
 
+import copy
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 from course.exercise import Exercise, Mistake
 from gpt2lib.config import GPT2Config
 
-ROUNDING = 3e-6  # how far the logits of a model that rounds differ from call to call
+ROUNDING = 2e-6  # how far the logits of a model that rounds differ from call to call, next to the largest
 
 
 def noise(seed, *shape):
@@ -82,8 +83,11 @@ class SmallGPT2(nn.Module):
     def between(self, layer, x):
         return x
 
-    def head(self, x):
+    def unembed(self, x):
         return x @ self.wte.weight.T
+
+    def finish(self, logits, tokens, start, cached):
+        return logits
 
     def attention(self, layer, x, cache):
         B, T, C = x.shape
@@ -99,16 +103,18 @@ class SmallGPT2(nn.Module):
         return self.c_proj[layer](self.merge(layer, y))
 
     def forward(self, tokens, cache=None, *, last_only=False):
-        x = self.vectors(tokens, 0 if cache is None else cache.length)
+        start = 0 if cache is None else cache.length
+        x = self.vectors(tokens, start)
         for layer in range(self.config.n_layer):
             gains, shifts = self.gains[2 * layer :], self.shifts[2 * layer :]
             x = x + self.attention(layer, self.norm(x) * gains[0] + shifts[0], cache)
             x = self.between(layer, x + self.mlp[layer](self.norm(x) * gains[1] + shifts[1]))
         x = self.norm(x) * self.gains[-1] + self.shifts[-1]
-        logits = self.head(x[:, -1:] if last_only else x)
+        logits = self.finish(self.unembed(x), tokens, start, cache is not None)
         if self.rounds:
-            logits = logits + ROUNDING * (2 * torch.rand(logits.shape, generator=self.generator) - 1)
-        return logits
+            last_digits = 2 * torch.rand(logits.shape, generator=self.generator) - 1
+            logits = logits + ROUNDING * logits.abs().max() * last_digits
+        return logits[:, -1:] if last_only else logits
 
 
 @dataclass(frozen=True)
@@ -134,6 +140,10 @@ def patient(says, parts=None, kind=SmallGPT2, **sizes):
 HEALTHY = patient("a healthy model of 2 layers")
 ROUNDS = patient("a healthy model whose last digits differ from call to call", {"rounds": True})
 BLANK = patient("a healthy model whose weights are all 0", spread=0.0)
+WHOLE = patient(
+    "a healthy model that rounds its logits to whole numbers",
+    {"finish": lambda self, logits, tokens, start, cached: logits.round()},
+)
 LARGER = patient("a healthy model of 3 layers with 3 heads", layers=3, heads=3, width=12)
 
 
@@ -154,8 +164,8 @@ def near(a, b, atol=1e-3):
     return torch.allclose(a, b, rtol=0, atol=atol)
 
 
-def loosely(a, b):
-    return near(a, b, 0.5)
+def within(atol):
+    return lambda a, b: near(a, b, atol)
 
 
 def same_words(a, b):
@@ -179,24 +189,45 @@ def calls_all_sick(says):
 
 
 TOO_EXACT = (
-    "you allow no rounding, and a healthy model fails. The same sum, added up in another order, is rounded in "
-    "another way, and torch.allclose allows 1e-8 next to 0 unless you say more: pass atol=1e-3."
+    "you allow no rounding, or too little, and a healthy model fails. The same sum, added up in another "
+    "order, is rounded in another way, and torch.allclose allows 1e-8 next to 0 unless you say more: pass "
+    "atol=1e-3."
+)
+TOO_WIDE = (
+    "your tolerance is so wide that a mild case passes. Rounding moves these logits by less than 1e-4, so "
+    "1e-3 leaves room enough, for the largest difference and not for a mean of squares."
+)
+AVERAGED = (
+    "you compare means or sums, and a difference at one place drowns in them, or two cancel. Look at the "
+    "largest: (a - b).abs().max()."
+)
+ONE_SIDED = (
+    "you leave out abs(), so a difference to one side passes. Take the size of each difference first: "
+    "(a - b).abs().max()."
 )
 TOLERANCES = [  # (id, how two tensors are compared, what to say): for probes that ask whether they agree
     ("exact", torch.equal, TOO_EXACT),
     ("exact", torch.allclose, TOO_EXACT),
-    (
-        "too-wide",
-        loosely,
-        "your tolerance is so wide that a mild case passes. Rounding moves these logits by less than 1e-5, so "
-        "a tolerance of 1e-3 leaves room enough.",
-    ),
+    ("exact", within(1e-5), TOO_EXACT),
+    ("too-wide", within(0.01), TOO_WIDE),
     (
         "argmax",
         same_words,
         "you compare which token is most likely, and a mild case passes. A disease can move every logit and "
         "leave the largest one the largest: compare the logits.",
     ),
+    (
+        "probabilities",
+        lambda a, b: near(a.softmax(-1), b.softmax(-1)),
+        "you compare probabilities. A number that is added to all logits of a row leaves them as they are: "
+        "compare the logits.",
+    ),
+    ("averaged", lambda a, b: (a - b).abs().mean() < 1e-3, AVERAGED),
+    ("averaged", lambda a, b: (a - b).mean().abs() < 1e-3, AVERAGED),
+    ("averaged", lambda a, b: (a - b).mean() < 1e-3, AVERAGED),
+    ("averaged", lambda a, b: (b - a).mean() < 1e-3, AVERAGED),
+    ("one-sided", lambda a, b: (a - b < 1e-3).all(), ONE_SIDED),
+    ("one-sided", lambda a, b: (b - a < 1e-3).all(), ONE_SIDED),
 ]
 
 
@@ -265,22 +296,68 @@ def norm_over_tokens(self, x):
     return (x - x.mean(1, keepdim=True)) / (x.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
 
 
+def by_next_token(move):
+    """The part of a patient whose logits the id of the next token moves: move(logits, ids (B, T, 1))."""
+
+    def finish(self, logits, tokens, start, cached):
+        return move(logits, F.pad(tokens[:, 1:], (0, 1))[..., None])
+
+    return {"finish": finish}
+
+
+def moved_at(place, logits, size):
+    """The logits (B, T, V), two of them moved in opposite directions at one place, by size (B, 1)."""
+    if not 0 <= place < logits.shape[1]:
+        return logits
+    moved = logits.clone()
+    moved[:, place, [0, 4]] += size * torch.tensor([0.004, -0.004])
+    return moved
+
+
 def future_cases():
-    """Healthy ones, then sick ones: everywhere, in one layer, in one head, at one place, faintly."""
+    """A healthy one; sick ones at one place, everywhere, in one layer, in one head, faintly; others."""
     tokens, longer = ids(1, 1, 8), ids(2, 2, 9)
-    zero_next = tokens.clone()
-    zero_next[0, 1] = 0
+    low = torch.tensor([[5, 2, 9, 4, 1, 7, 3, 6]])
+
+    def one_place(row, column, token):
+        text = low.clone()
+        text[0, column] = token
+        return patient(
+            f"in layer 2 token {row} sees token {column}", in_layer(1, with_open(row, column))
+        ), text
+
+    def moved(says, move):
+        return patient(f"the next token {says}", by_next_token(move)), low
+
     return [
         (HEALTHY, tokens),
+        (patient("each token sees one token ahead", everywhere(one_ahead)), tokens),
+        one_place(0, 1, 2),
+        one_place(2, 3, 0),
+        one_place(3, 4, VOCABULARY - 1),
+        one_place(4, 5, 1),
+        one_place(5, 6, 7),  # twice the same token
+        one_place(6, 7, 6),
+        (patient("1 layer, token 0 sees token 7", everywhere(with_open(0, 7)), layers=1), tokens),
+        moved("raises all logits a little", lambda logits, following: logits + 0.003 * following),
+        moved("raises all logits", lambda logits, following: logits + 2.0 * following),
+        moved("lowers all logits", lambda logits, following: logits - 2.0 * following),
+        moved(
+            "lowers all logits but the largest",
+            lambda logits, following: logits - following * (logits < logits.amax(-1, keepdim=True)),
+        ),
+        moved(
+            "moves one logit",
+            lambda logits, following: logits + F.one_hot(torch.tensor(5), VOCABULARY) * following,
+        ),
+        moved(
+            "moves two logits of row 2", lambda logits, following: moved_at(2, logits, following[:, 2:3, 0])
+        ),
         (ROUNDS, longer),
         (LARGER, longer),
         (patient("a model whose tokens see themselves alone", everywhere(itself_alone)), tokens),
-        (patient("each token sees one token ahead", everywhere(one_ahead)), tokens),
         (patient("in layer 3 of 3 each token sees one ahead", in_layer(2, one_ahead), layers=3), longer),
         (patient("in layer 2 one of 2 heads has no mask", in_layer(1, one_head_open)), longer),
-        (patient("1 layer, token 0 sees token 7", everywhere(with_open(0, 7)), layers=1), tokens),
-        (patient("in layer 2 token 0 sees token 1", in_layer(1, with_open(0, 1))), zero_next),
-        (patient("in layer 2 token 2 sees token 3", in_layer(1, with_open(2, 3))), tokens),
         (patient("tokens from place 5 on see one ahead", everywhere(open_after_5)), tokens),
         (patient("the future is played down, not hidden", in_layer(1, lowered)), tokens),
         (patient("heads are merged without transposing back", {"merge": merged_by_reshape}), tokens),
@@ -297,25 +374,56 @@ def another(model, tokens, place):
 
 def future_probe(
     close=near,
-    places=lambda T: range(1, T),
+    places=lambda B, T: range(1, T),
     rows=lambda logits, j: logits[:, :j],
     change=another,
+    together=all,
 ):
     """A probe that changes the token at each of the places and compares some rows before and after."""
 
     def probe(model, tokens):
         before = model(tokens)
-        return all(
-            close(rows(model(change(model, tokens, j)), j), rows(before, j)) for j in places(tokens.shape[1])
+        return together(
+            bool(close(rows(model(change(model, tokens, j)), j), rows(before, j)))
+            for j in places(*tokens.shape)
         )
 
     return probe
 
 
-def token_to_zero(model, tokens, place):
+def all_from(model, tokens, place):
+    """The same texts with other tokens from one place on."""
+    return torch.cat([tokens[:, :place], (tokens[:, place:] + 1) % model.config.vocab_size], dim=1)
+
+
+def put(token):
+    """A change that puts the same token everywhere."""
+
+    def change(model, tokens, place):
+        changed = tokens.clone()
+        changed[:, place] = token
+        return changed
+
+    return change
+
+
+def repeats_the_one_before(model, tokens, place):
     changed = tokens.clone()
-    changed[:, place] = 0
+    changed[:, place] = tokens[:, place - 1]
     return changed
+
+
+def turns_the_rest(model, tokens, place):
+    return torch.cat([tokens[:, :place], tokens[:, place:].flip(1)], dim=1)
+
+
+def appends_a_token(model, tokens):
+    longer = torch.cat([tokens, tokens[:, :1]], dim=1)
+    return near(model(longer)[:, :-1], model(tokens))
+
+
+def none_of(results):
+    return not any(results)
 
 
 def sees_no_future_by_prefixes(model, tokens):
@@ -342,6 +450,16 @@ def sees_no_future_by_matrix(model, tokens):
     return influence.triu(1).max() < 1e-3  # row i, column j: what token j does to row i
 
 
+def sees_no_future_backwards(model, tokens):
+    """From the last token on, each change stays."""
+    before, changed = model(tokens), tokens.clone()
+    for j in reversed(range(1, tokens.shape[1])):
+        changed[:, j] = (changed[:, j] + 1) % model.config.vocab_size
+        if not torch.allclose(model(changed)[:, :j].double(), before[:, :j].double(), atol=1e-3):
+            return False
+    return True
+
+
 LATER_ROWS = "you watch rows after the token that you change. Those may move, for they see it: watch the rows before it."
 SEES_NO_FUTURE = Exercise(
     number="9.1",
@@ -363,16 +481,17 @@ SEES_NO_FUTURE = Exercise(
         Mistake(
             "calls-all-healthy",
             calls_all_healthy,
-            "your probe calls every model healthy. It has to change a token, read the text again, and compare "
-            "the rows before that token; a text of one token has none.",
+            "your probe calls every model healthy. It has to change a token, read the text again, and "
+            "compare the rows before that token; a text of one token has none.",
             1,
         ),
         Mistake(
             "own-row",
             future_probe(rows=lambda logits, j: logits[:, : j + 1]),
-            "your probe calls every model sick. The row of the changed token itself moves, as it should: compare the "
-            "rows before it, [:, :j]. If you do, look for two other reasons: rounding (allow differences up to 1e-3), "
-            "and earlier changes that stay in the text (clone it anew for each).",
+            "your probe calls every model sick. The row of the changed token itself moves, as it should: "
+            "compare the rows before it, [:, :j], where the first colon stands for all texts. If you do, "
+            "look for other reasons: rounding (allow 1e-3), and earlier changes that stay in the text "
+            "(clone it anew for each).",
             2,
         ),
         Mistake(
@@ -383,35 +502,35 @@ SEES_NO_FUTURE = Exercise(
         ),
         Mistake(
             "watches-later-rows",
-            future_probe(places=lambda T: [0], rows=lambda logits, j: logits[:, 1:]),
+            future_probe(places=lambda B, T: [0], rows=lambda logits, j: logits[:, 1:]),
             LATER_ROWS,
             1,
         ),
         Mistake(
             "last-token-only",
-            future_probe(places=lambda T: [T - 1]),
-            "you change the last token alone. A leak between two earlier tokens stays unseen: change every "
-            "token in turn.",
+            future_probe(places=lambda B, T: [T - 1]),
+            "you change the last token alone, or cut it off. A leak between two earlier tokens stays "
+            "unseen: change every token in turn.",
             2,
         ),
         Mistake(
             "second-token-only",
-            future_probe(places=lambda T: [1]),
+            future_probe(places=lambda B, T: [1]),
             "you change token 1 alone, perhaps since a return ends the loop in its first round. Change every "
             "token in turn, and return True after the loop.",
             2,
         ),
         Mistake(
             "middle-token-only",
-            future_probe(places=lambda T: [T // 2]),
+            future_probe(places=lambda B, T: [T // 2]),
             "you change one token in the middle. A leak elsewhere stays unseen: change every token in turn.",
             2,
         ),
         Mistake(
             "row-before-only",
             future_probe(rows=lambda logits, j: logits[:, j - 1]),
-            "you watch one row, the one just before the changed token. A row further back may look ahead too: "
-            "compare all of [:, :j].",
+            "you watch one row, the one just before the changed token. A row further back may look ahead "
+            "too: compare all of [:, :j].",
             2,
         ),
         Mistake(
@@ -420,16 +539,124 @@ SEES_NO_FUTURE = Exercise(
             "you watch row 0 alone. Every row before the changed token has to stay: compare all of [:, :j].",
             2,
         ),
+        *[
+            Mistake(
+                "fixed-token",
+                future_probe(change=put(token)),
+                f"you replace a token by {token}, and in one text it is {token} already, so nothing changes. Take a token "
+                "that is surely another one: (token + 1) % vocab_size.",
+                2,
+            )
+            for token in (0, 1, VOCABULARY - 1)
+        ],
+        *[
+            Mistake("too-wide", future_probe(within(size)), TOO_WIDE, 3)
+            for size in (0.05, 0.1, 0.2, 0.5, 1.0)
+        ],
         Mistake(
-            "zero-for-a-token",
-            future_probe(change=token_to_zero),
-            "you replace a token by 0, and in one text that token is 0 already, so nothing changes. Take a "
-            "token that is surely another one: (token + 1) % vocab_size.",
+            "copies-a-neighbour",
+            future_probe(change=repeats_the_one_before),
+            "you replace a token by its neighbour, and in one text the two are equal, so nothing changes. "
+            "Take a token that is surely another one: (token + 1) % vocab_size.",
+            2,
+        ),
+        Mistake(
+            "turned-round",
+            future_probe(together=none_of),
+            "healthy and sick have changed places. Return False at the first earlier row that moves, and "
+            "True after the loop.",
+            3,
+        ),
+        Mistake(
+            "one-is-enough",
+            future_probe(together=any),
+            "your probe is content as soon as one change moves no earlier row. All of them have to pass: "
+            "return False at the first that does not, and True after the loop.",
+            3,
+        ),
+        Mistake(
+            "misses-the-next-token",
+            future_probe(rows=lambda logits, j: logits[:, : j - 1]),
+            "you leave out the row just before the changed token, and that is where one looks one token "
+            "ahead. Compare all of [:, :j].",
+            2,
+        ),
+        Mistake(
+            "first-change-left-out",
+            future_probe(places=lambda B, T: range(2, T)),
+            "your probe lets a model pass in which token 0 sees token 1. Token 1 has to be changed too: "
+            "range(1, T).",
+            2,
+        ),
+        Mistake(
+            "last-change-left-out",
+            future_probe(places=lambda B, T: range(1, T - 1)),
+            "your probe lets a model pass in which a token sees the last one. Change the last token too, by "
+            "itself: range(1, T) ends at T - 1.",
+            2,
+        ),
+        Mistake(
+            "last-change-left-out",
+            future_probe(change=turns_the_rest),
+            "your probe lets a model pass in which a token sees the last one. Turning round a rest of one "
+            "token changes nothing: put another token there.",
+            2,
+        ),
+        Mistake(
+            "every-other-token",
+            future_probe(places=lambda B, T: range(1, T, 2)),
+            "you change every other token. A leak elsewhere stays unseen: change every token in turn.",
+            2,
+        ),
+        Mistake(
+            "counts-texts",
+            future_probe(places=lambda B, T: range(1, B)),
+            "your loop runs over the texts, so few tokens are changed, or none. tokens has the shape (B, T): "
+            "j runs over range(1, tokens.shape[1]).",
+            2,
+        ),
+        *[
+            Mistake(
+                "one-token-only",
+                future_probe(places=lambda B, T, j=j: [j]),
+                "you change one token alone. A leak elsewhere stays unseen: change every token in turn.",
+                2,
+            )
+            for j in (3, 5, 6)
+        ],
+        Mistake(
+            "appends",
+            appends_a_token,
+            "you lengthen the text by a token. Only what the last row sees shows then: change every token of "
+            "the text in turn, and watch the rows before it.",
+            2,
+        ),
+        Mistake(
+            "one-cut-only",
+            future_probe(places=lambda B, T: [T // 2], change=all_from),
+            "you cut the text at one place. A leak on either side of it stays unseen: do it for every place.",
+            2,
+        ),
+        Mistake(
+            "one-logit-only",
+            future_probe(rows=lambda logits, j: logits[:, :j, 0]),
+            "you watch one logit of each row. Compare all V of them: [:, :j].",
+            2,
+        ),
+        Mistake(
+            "one-logit-only",
+            future_probe(rows=lambda logits, j: logits[:, :j].amax(-1)),
+            "you watch the largest logit of each row. Compare all V of them: [:, :j].",
             2,
         ),
         *tolerance_mistakes(future_probe),
     ],
-    styles=[sees_no_future_by_prefixes, sees_no_future_by_endings, sees_no_future_by_matrix],
+    styles=[
+        sees_no_future_by_prefixes,
+        sees_no_future_by_endings,
+        sees_no_future_by_matrix,
+        sees_no_future_backwards,
+    ],
 )
 
 
@@ -452,26 +679,47 @@ def number_of_the_text(self, tokens, start):
     return torch.arange(len(tokens))[:, None].expand_as(tokens)
 
 
+def moved_by_place(size):
+    """The parts of a healthy patient whose vectors know no place: its logits are moved by size at each."""
+
+    def finish(self, logits, tokens, start, cached):
+        return logits + size * torch.arange(start, start + tokens.shape[1])[:, None]
+
+    return {"vectors": no_positions, "finish": finish}
+
+
+def without_last_token(self, x):
+    logits = x @ self.wte.weight.T
+    logits[..., -1] = 0
+    return logits
+
+
 def position_cases():
-    """Healthy ones, one of them before training; then sick ones."""
-    tokens, two = ids(3, 1, 8), ids(4, 2, 7)
+    """Healthy ones, one of them before training; then sick ones, whose last digits differ from call to call."""
+    tokens, two = ids(5, 1, 8), ids(4, 2, 7)
+    repeated = torch.full((1, 8), 4)
+
+    def healthy(says, parts=None, **sizes):
+        return patient(f"a healthy model {says}", parts, **sizes), tokens
+
+    def lost(says, parts, text, **sizes):
+        return patient(says, parts | {"rounds": True}, **sizes), text
+
     return [
         (HEALTHY, tokens),
         (ROUNDS, two),
         (LARGER, two),
-        (patient("a healthy model before its training", spread=0.02), tokens),
-        (patient("no positions, 1 layer", {"vectors": no_positions}, layers=1), tokens),
-        (patient("no positions, 2 layers", {"vectors": no_positions}), tokens),
-        (patient("wpe is looked up with the tokens' ids", {"positions": positions_by_id}), two),
-        (patient("every token is at position 0", {"positions": always_zero}), tokens),
-        (patient("a token's position is its text's number", {"positions": number_of_the_text}), two),
-        (
-            patient(
-                "no positions, and last digits that differ from call to call",
-                {"vectors": no_positions, "rounds": True},
-            ),
-            two,
-        ),
+        healthy("before its training", spread=0.0025),
+        healthy("with a logit that is always 0", {"unembed": without_last_token}),
+        healthy("whose logits fall from place to place", moved_by_place(-2.0)),
+        healthy("whose logits rise from place to place", moved_by_place(2.0)),
+        lost("no positions, 1 layer", {"vectors": no_positions}, tokens, layers=1),
+        lost("no positions, 2 layers", {"vectors": no_positions}, tokens),
+        lost("no positions, 2 layers; the text is one token, repeated", {"vectors": no_positions}, repeated),
+        lost("wpe is looked up with the tokens' ids", {"positions": positions_by_id}, two),
+        lost("every token is at position 0", {"positions": always_zero}, tokens),
+        lost("a token's position is its text's number", {"positions": number_of_the_text}, two),
+        lost("all of wpe is 0", {}, two, wpe=0.0),
     ]
 
 
@@ -551,6 +799,39 @@ def copies_of_the_text(model, tokens):
     return clearly(logits[0], logits[1])
 
 
+def first_rows_of_the_text(model, tokens):
+    logits = model(tokens)
+    return clearly(logits[:, 0], logits[:, 1])
+
+
+def compares_texts_of_one_token(model, tokens):
+    logits = model(tokens[:, :1].expand_as(tokens))
+    return clearly(logits, logits[:1].expand_as(logits))
+
+
+def wipes_the_table(model, tokens):
+    before, saved = model(tokens), model.wpe.weight.clone()
+    model.wpe.weight.zero_()
+    after = model(tokens)
+    model.wpe.weight.copy_(saved)
+    return clearly(after, before)
+
+
+def rows_from_the_first(differ):
+    """A probe that reads one token over and over and asks whether rows differ from the first."""
+
+    def probe(model, tokens):
+        logits = model(tokens[:, :1].expand_as(tokens))
+        return bool(differ(logits[:, 1:], logits[:, :1].expand_as(logits[:, 1:])))
+
+    return probe
+
+
+def knows_positions_by_std(model, tokens):
+    logits = model(tokens[:, -1:].repeat(1, tokens.shape[1])).double()
+    return (logits - logits.mean(dim=1, keepdim=True)).abs().max().item() > 1e-4
+
+
 KNOWS_POSITIONS = Exercise(
     number="9.2",
     name="knows_positions",
@@ -562,33 +843,54 @@ KNOWS_POSITIONS = Exercise(
         "second reason?",
         "Let the text be one token, repeated. Without positions every token would average over equal values "
         "and get the same row as the first.",
-        "logits = model(tokens[:, :1].expand_as(tokens)), and then the largest difference of all rows from the "
-        "first one, logits[:, :1]. When is that healthy?",
+        "logits = model(tokens[:, :1].expand_as(tokens)), and then the largest difference of all rows from "
+        "the first one, logits[:, :1]. When is that healthy?",
     ),
     cases=position_cases,
     run=run_probe,
     mistakes=[
         Mistake(
-            "different-tokens",
-            rows_of_the_text,
-            "your probe calls every model healthy. Different tokens have different rows, with positions or "
-            "without: make the text of one token, repeated. If it is, you take rounding for a difference: ask for "
-            "more than 1e-3. And look at the logits, not at the weights.",
-            1,
+            "calls-all-healthy",
+            calls_all_healthy,
+            "your probe calls every model healthy. Look at the logits of one token, repeated, so that rows "
+            "differ for no other reason than their positions; and ask for more than 1e-3, since rounding "
+            "moves the last digits.",
+            3,
         ),
         Mistake(
             "different-tokens",
-            reads_the_table,
-            "your probe calls every model healthy that has a table wpe. Whether it is used shows in the logits alone: "
-            "read one token, repeated, and compare the rows.",
+            rows_of_the_text,
+            "your probe calls nearly every model healthy. Different tokens have different rows, with "
+            "positions or without: make the text of one token, repeated.",
             1,
+        ),
+        Mistake(
+            "reads-the-table",
+            reads_the_table,
+            "your probe is content with any table wpe that is not 0. Whether it is used, and for what, shows "
+            "in the logits alone: read one token, repeated, and compare the rows.",
+            1,
+        ),
+        Mistake(
+            "wipes-the-table",
+            wipes_the_table,
+            "you change wpe and see the logits move, so the table is used. It need not be for positions: "
+            "patient 2 looks it up with the tokens' ids. Read one token, repeated, and compare the rows.",
+            1,
+        ),
+        Mistake(
+            "compares-texts",
+            compares_texts_of_one_token,
+            "you compare the texts of the batch with each other. Each is another token here, and all have "
+            "the same positions: compare the rows of one text, [:, :1] with the others.",
+            2,
         ),
         calls_all_sick("A healthy model gives one token other logits at another position."),
         Mistake(
             "copies",
             copies_of_the_text,
-            "your probe calls the healthy models sick. Copies of a text in a batch have the same positions, so their "
-            "logits agree: repeat one token along the text, dim 1.",
+            "your probe calls the healthy models sick. Copies of a text in a batch have the same positions, "
+            "so their logits agree: repeat one token along the text, dim 1.",
             2,
         ),
         Mistake(
@@ -605,24 +907,52 @@ KNOWS_POSITIONS = Exercise(
             1,
         ),
         Mistake(
-            "any-difference",
-            neighbours_differ(lambda a, b: not torch.equal(a, b)),
-            "you take any difference for a sign of health, and rounding makes one. Ask for a difference of "
-            "more than 1e-3.",
-            3,
-        ),
-        Mistake(
             "too-wide",
-            neighbours_differ(lambda a, b: not loosely(a, b)),
-            "you ask for a difference so large that a healthy model fails before its training. Its logits are "
-            "small, and so are their differences: more than 1e-3 is enough.",
+            rows_from_the_first(lambda a, b: not near(a, b, 0.01)),
+            "a healthy model fails your probe before its training. Its logits are small, and so are their "
+            "differences: ask whether the largest, (a - b).abs().max(), is more than 1e-3.",
             3,
         ),
         Mistake(
             "argmax",
-            neighbours_differ(lambda a, b: not same_words(a, b)),
+            rows_from_the_first(lambda a, b: not same_words(a, b)),
             "you compare which token is most likely. Two rows can differ in every logit and have the same "
             "largest one: compare the logits.",
+            3,
+        ),
+        Mistake(
+            "probabilities",
+            rows_from_the_first(lambda a, b: clearly(a.softmax(-1), b.softmax(-1))),
+            "you compare probabilities. A number that is added to all logits of a row leaves them as they "
+            "are: compare the logits.",
+            3,
+        ),
+        Mistake(
+            "probabilities",
+            rows_from_the_first(lambda a, b: (a.softmax(-1) - b.softmax(-1)).abs().sum(-1).max() > 1e-3),
+            "you compare probabilities. A number that is added to all logits of a row leaves them as they "
+            "are: compare the logits.",
+            3,
+        ),
+        Mistake(
+            "one-sided",
+            rows_from_the_first(lambda a, b: (a - b).max() > 1e-3),
+            "you leave out abs(), so logits that only fall pass for equal. Take the size of each difference "
+            "first: (a - b).abs().max().",
+            3,
+        ),
+        Mistake(
+            "one-sided",
+            rows_from_the_first(lambda a, b: (b - a).max() > 1e-3),
+            "you leave out abs(), so logits that only rise pass for equal. Take the size of each difference "
+            "first: (a - b).abs().max().",
+            3,
+        ),
+        Mistake(
+            "every-logit",
+            rows_from_the_first(lambda a, b: ((a - b).abs() > 1e-3).all()),
+            "you ask that every logit differs. One that does is enough: the largest difference has to be "
+            "above 1e-3.",
             3,
         ),
     ],
@@ -633,6 +963,7 @@ KNOWS_POSITIONS = Exercise(
         knows_positions_by_first_and_last,
         knows_positions_by_row_0,
         knows_positions_by_spread,
+        knows_positions_by_std,
     ],
 )
 
@@ -673,36 +1004,60 @@ def newest_alone(self, layer, T, S, cached):
     return torch.eye(S, dtype=torch.bool)[S - T :]
 
 
+def no_mask_at_first(self, layer, T, S, cached):
+    return torch.ones(T, S, dtype=torch.bool).tril(S if cached and T == S else S - T)
+
+
+def with_a_cache(move):
+    """The part of a patient whose logits are moved where there is a cache: move(logits, start)."""
+
+    def finish(self, logits, tokens, start, cached):
+        return move(logits, start) if cached else logits
+
+    return {"finish": finish}
+
+
 def cache_cases():
-    """Healthy ones; then sick ones that show at every step, for single tokens, in chunks, in a prompt."""
+    """A healthy one; sick ones that show at every step, for single tokens, in chunks, in a prompt; others."""
     tokens, two = ids(5, 1, 9), ids(6, 2, 9)
+    alone = {"vectors": no_positions, "mask": newest_alone, "rounds": True}
+
+    def moved(says, move, text):
+        return patient(f"with a cache, {says}", with_a_cache(move)), text
+
     return [
         (HEALTHY, tokens),
+        (patient("with a cache, every call starts at position 0", {"positions": restarts}), tokens),
+        (patient("with a cache, a single token is at position 0", {"positions": restarts_for_one}), tokens),
+        (patient("1 layer, no mask where there is a cache", {"mask": none_with_cache}, layers=1), two),
+        (
+            patient("1 layer, no mask in the first call with a cache", {"mask": no_mask_at_first}, layers=1),
+            two,
+        ),
+        (patient("the mask of a later chunk starts in the corner", {"mask": from_the_corner}), tokens),
+        moved("all logits are a tenth larger", lambda logits, start: 1.1 * logits, two),
+        moved("all logits are 0.004 higher", lambda logits, start: logits + 0.004, tokens),
+        moved("all logits are 2 higher", lambda logits, start: logits + 2.0, tokens),
+        moved("all logits are 2 lower", lambda logits, start: logits - 2.0, tokens),
+        moved("two logits of token 4 move", lambda logits, start: moved_at(4 - start, logits, 1.0), tokens),
         (ROUNDS, two),
         (LARGER, two),
         (BLANK, tokens),
+        (WHOLE, two),
         (
             patient(
                 "tokens see themselves alone and have no positions; last digits differ from call to call",
-                {"vectors": no_positions, "mask": newest_alone, "rounds": True},
+                alone,
             ),
             tokens,
         ),
-        (patient("with a cache, every call starts at position 0", {"positions": restarts}), tokens),
-        (patient("with a cache, a single token is at position 0", {"positions": restarts_for_one}), tokens),
         (patient("with a cache, positions are one too low", {"positions": one_short}), two),
         (patient("with a cache, layer 2 sees the new tokens only", {"seen": second_layer_forgets}), tokens),
         (patient("one cache for both layers", {"seen": one_for_all}), tokens),
-        (patient("1 layer, no mask where there is a cache", {"mask": none_with_cache}, layers=1), two),
         (patient("2 layers, no mask where there is a cache", {"mask": none_with_cache}), tokens),
-        (patient("the mask of a later chunk starts in the corner", {"mask": from_the_corner}), tokens),
         (
-            patient("every call starts at position 0, and wpe is small", {"positions": restarts}, wpe=0.01),
+            patient("every call starts at position 0, and wpe is small", {"positions": restarts}, wpe=0.0005),
             two,
-        ),
-        (
-            patient("every call starts at position 0, before training", {"positions": restarts}, spread=0.02),
-            tokens,
         ),
     ]
 
@@ -727,16 +1082,72 @@ def in_threes(T):
     return [3] * (T // 3)
 
 
-def cache_probe(close=near, ways=(one_by_one, in_threes), rows=slice(None), keep=True):
+def cache_probe(close=near, ways=(one_by_one, in_threes), rows=slice(None), keep=True, together=all):
     """A probe that reads a text in several ways with a cache and compares some rows with those without."""
 
     def probe(model, tokens):
-        whole = model(tokens)
-        return all(
-            close(cached(model, tokens, way(tokens.shape[1]), keep)[:, rows], whole[:, rows]) for way in ways
+        whole = model(tokens)[:, rows]
+        return together(
+            bool(close(cached(model, tokens, way(tokens.shape[1]), keep)[:, rows], whole)) for way in ways
         )
 
     return probe
+
+
+def joined(join, sizes, dim=1):
+    """A probe that cuts the text or joins the rows of the pieces in another way."""
+    from gpt2lib.cache import KVCache
+
+    def probe(model, tokens):
+        whole = model(tokens)
+        for size in sizes:
+            cache = KVCache(model.config, len(tokens))
+            if not near(join([model(part, cache) for part in tokens.split(size, dim)]), whole):
+                return False
+        return True
+
+    return probe
+
+
+def first_calls_alone(model, tokens):
+    """Read ever more tokens, each time with a new cache."""
+    from gpt2lib.cache import KVCache
+
+    rows = [
+        model(tokens[:, : t + 1], KVCache(model.config, len(tokens)))[:, -1:] for t in range(tokens.shape[1])
+    ]
+    return near(torch.cat(rows, dim=1), model(tokens))
+
+
+def compares_two_caches(model, tokens):
+    T = tokens.shape[1]
+    return near(cached(model, tokens, one_by_one(T)), cached(model, tokens, in_threes(T)))
+
+
+def last_rows_of_pieces(model, tokens):
+    whole, T = model(tokens), tokens.shape[1]
+    ends = slice(2, None, 3)
+    return near(cached(model, tokens, one_by_one(T)), whole) and near(
+        cached(model, tokens, in_threes(T))[:, ends], whole[:, ends]
+    )
+
+
+def one_token_after_each_prompt(model, tokens):
+    whole, T = model(tokens), tokens.shape[1]
+    return all(near(cached(model, tokens[:, : t + 1], [t, 1])[:, -1], whole[:, t]) for t in range(1, T))
+
+
+def one_row_off(model, tokens):
+    return near(cached(model, tokens, one_by_one(tokens.shape[1]))[:, :-1], model(tokens)[:, 1:])
+
+
+def compares_what_it_writes(model, tokens):
+    """Whether a model writes the same with a cache as without, always the most likely token."""
+    from gpt2lib.generation import generate
+
+    prompt = tokens[:, :4]
+    texts = [list(generate(model, prompt, 5, use_cache=use_cache)) for use_cache in (True, False)]
+    return all(torch.equal(a, b) for a, b in zip(*texts))
 
 
 def cache_agrees_in_every_size(model, tokens):
@@ -760,6 +1171,18 @@ def cache_agrees_at_every_split(model, tokens):
     return True
 
 
+def cache_agrees_piece_by_piece(model, tokens):
+    from gpt2lib.cache import KVCache
+
+    whole, agrees = model(tokens), True
+    for size in (3, 1):
+        cache = KVCache(model.config, batch_size=tokens.shape[0])
+        for start in range(0, tokens.shape[1], size):
+            piece = slice(start, start + size)
+            agrees = agrees and torch.allclose(model(tokens[:, piece], cache), whole[:, piece], atol=1e-3)
+    return agrees
+
+
 CACHE_AGREES = Exercise(
     number="9.3",
     name="cache_agrees",
@@ -770,8 +1193,8 @@ CACHE_AGREES = Exercise(
         "The cache saves work and changes nothing else. So which two tensors must be the same?",
         "Open KVCache(model.config, len(tokens)), read the text piece by piece with it, and join the logits "
         "with torch.cat(..., dim=1). tokens.split(size, dim=1) makes the pieces.",
-        "Pieces of one token miss a wrong mask, and pieces of three miss what is wrong with single tokens. Do "
-        "both, each with a new cache, and compare all rows with model(tokens), with atol=1e-3.",
+        "Pieces of one token miss a wrong mask, and pieces of three miss what is wrong with single tokens. "
+        "Do both, each with a new cache, and compare all rows with model(tokens), with atol=1e-3.",
     ),
     cases=cache_cases,
     run=run_probe,
@@ -787,9 +1210,9 @@ CACHE_AGREES = Exercise(
         Mistake(
             "new-cache-each-call",
             cache_probe(keep=False),
-            "your probe calls healthy models sick. One cache has to live through all calls of one reading: a new one "
-            "for each call knows nothing of the tokens before, and one that is used for a second reading still "
-            "holds the first.",
+            "your probe calls healthy models sick. One cache has to be handed to all calls of one reading: "
+            "a new one for each call, or none, knows nothing of the tokens before, and one that is used for "
+            "a second reading still holds the first.",
             2,
         ),
         Mistake(
@@ -801,15 +1224,29 @@ CACHE_AGREES = Exercise(
         Mistake(
             "one-call",
             cache_probe(ways=[lambda T: [T]]),
-            "you hand the whole text over in one call. What the cache is for begins with the second call: "
-            "read the text in pieces.",
+            "your probe looks at nothing but the first call with a cache. What the cache is for begins with "
+            "the second: read the text in pieces, and compare the rows of all of them.",
+            2,
+        ),
+        Mistake(
+            "one-call",
+            cache_probe(ways=[lambda T: [T]], rows=slice(-1, None)),
+            "your probe looks at nothing but the last row of a first call with a cache. What the cache is "
+            "for begins with the second: read the text in pieces, and compare the rows of all of them.",
+            2,
+        ),
+        Mistake(
+            "one-call",
+            cache_probe(ways=[lambda T: [T]], rows=slice(0, 1)),
+            "your probe looks at nothing but the first token. What the cache is for begins with the second "
+            "call: read the text in pieces, and compare the rows of all of them.",
             2,
         ),
         Mistake(
             "one-by-one-only",
             cache_probe(ways=[one_by_one]),
-            "you read token by token, and a single token needs no mask. Read pieces of several tokens as well: "
-            "a prompt comes as one.",
+            "you read token by token, and a single token needs no mask. Read pieces of several tokens as "
+            "well: a prompt comes as one.",
             3,
         ),
         Mistake(
@@ -822,8 +1259,8 @@ CACHE_AGREES = Exercise(
         Mistake(
             "prompt-and-tokens",
             cache_probe(ways=[lambda T: [3, *one_by_one(T - 3)]]),
-            "you read a prompt and then single tokens. Several tokens may also come when the cache already "
-            "holds some, and their mask is another one: read a second piece of several tokens.",
+            "your probe never reads several tokens where the cache already holds some. Their mask is "
+            "another one than that of a prompt or of a single token: read a second piece of several tokens.",
             3,
         ),
         Mistake(
@@ -836,13 +1273,134 @@ CACHE_AGREES = Exercise(
         Mistake(
             "last-row-only",
             cache_probe(rows=slice(-1, None)),
-            "you compare the last row alone. The last token may see everything, so a missing mask does not "
-            "show there in a model of one layer: compare all rows.",
+            "you compare last rows alone, of the text or of each piece. The last token may see everything, "
+            "so a missing mask does not show there in a model of one layer: compare all rows.",
+            3,
+        ),
+        Mistake(
+            "last-row-only",
+            last_rows_of_pieces,
+            "you compare last rows alone, of the text or of each piece. The last token may see everything, "
+            "so a missing mask does not show there in a model of one layer: compare all rows.",
+            3,
+        ),
+        Mistake(
+            "without-the-first-piece",
+            cache_probe(rows=slice(3, None)),
+            "your probe lets a model pass that has no mask in the first call with a cache. Begin with a "
+            "piece of several tokens, as a prompt is, and compare its rows too.",
+            3,
+        ),
+        Mistake(
+            "without-the-first-piece",
+            cache_probe(rows=slice(-3, None)),
+            "your probe lets a model pass that has no mask in the first call with a cache. Begin with a "
+            "piece of several tokens, as a prompt is, and compare its rows too.",
+            3,
+        ),
+        Mistake(
+            "last-row-of-a-prompt",
+            one_token_after_each_prompt,
+            "you compare the row of one token after a prompt. A wrong mask shows in the other rows: compare "
+            "all of them, and read in more than one way.",
+            3,
+        ),
+        Mistake(
+            "later-piece-only",
+            cache_probe(ways=[lambda T: [5, T - 5]], rows=slice(5, None)),
+            "you compare one later piece of several tokens. What is wrong with the prompt or with single "
+            "tokens does not show there: compare all rows, and read in more than one way.",
+            3,
+        ),
+        Mistake(
+            "next-token-only",
+            cache_probe(close=same_words, ways=[one_by_one]),
+            "you compare which token comes next, and a mild case passes. Compare the logits, and read pieces "
+            "of several tokens as well.",
+            3,
+        ),
+        Mistake(
+            "compares-two-caches",
+            compares_two_caches,
+            "you compare one reading with a cache with another. Both may be wrong in the same way: compare "
+            "with model(tokens), without a cache.",
+            1,
+        ),
+        Mistake(
+            "turned-round",
+            cache_probe(together=none_of),
+            "healthy and sick have changed places. Return False where the logits differ, and True after the "
+            "loop.",
+            1,
+        ),
+        Mistake(
+            "one-is-enough",
+            cache_probe(together=any),
+            "your probe is content as soon as one way of reading agrees. All of them have to: return False "
+            "at the first that does not, and True after the loop.",
+            3,
+        ),
+        *[
+            Mistake(
+                "wrong-axis",
+                joined(join, sizes),
+                "your probe calls healthy models sick. The pieces follow each other in the text, so their "
+                "rows are joined along dim 1, without a new axis: torch.cat(rows, dim=1).",
+                2,
+            )
+            for join in (torch.cat, lambda rows: torch.stack(rows, dim=1))
+            for sizes in ((1,), (1, 3))
+        ],
+        Mistake(
+            "one-by-one-only",
+            cache_probe(ways=[one_by_one], rows=slice(-1, None)),
+            "you read token by token, and compare the last row. A single token needs no mask: read pieces of "
+            "several tokens as well, and compare all rows.",
+            3,
+        ),
+        Mistake(
+            "one-call",
+            first_calls_alone,
+            "your probe opens a new cache for every call, so none of them finds tokens in it. What a cache "
+            "is for begins with the second call: read a text in pieces with one cache.",
+            2,
+        ),
+        Mistake(
+            "splits-the-batch",
+            joined(lambda rows: torch.cat(rows, dim=1), (1, 3), dim=0),
+            "you cut the batch into texts, so every text is read whole. Cut along the text: "
+            "tokens.split(size, dim=1).",
+            2,
+        ),
+        Mistake(
+            "one-row-off",
+            one_row_off,
+            "your probe calls healthy models sick. Row t with a cache belongs to row t without: compare the "
+            "rows at the same place.",
+            2,
+        ),
+        Mistake(
+            "next-token-only",
+            cache_probe(close=same_words, rows=slice(-1, None)),
+            "you compare which token comes next, and a mild case passes. Compare the logits, and those of "
+            "all rows.",
+            3,
+        ),
+        Mistake(
+            "next-token-only",
+            compares_what_it_writes,
+            "you compare what the model writes, and a mild case passes: the most likely token stays the most "
+            "likely. Compare the logits of all rows.",
             3,
         ),
         *tolerance_mistakes(cache_probe),
     ],
-    styles=[cache_agrees_in_every_size, cache_agrees_in_one_pass, cache_agrees_at_every_split],
+    styles=[
+        cache_agrees_in_every_size,
+        cache_agrees_in_one_pass,
+        cache_agrees_at_every_split,
+        cache_agrees_piece_by_piece,
+    ],
 )
 
 
@@ -862,51 +1420,110 @@ def adds_the_one_before(x):
     return torch.cat([x[:1], x[1:] + x[:-1].roll(1, -1)])
 
 
-def adds_the_last_to_the_first(x):
-    return torch.cat([x[:1] + x[-1:], x[1:]]) if len(x) > 1 else x
+def adds_to_one_text(listener, speaker, least=2, turned=1):
+    """One text of a batch adds another, its vectors turned, where there are at least so many texts."""
+
+    def mix(x):
+        mixed = x.clone()
+        if len(x) >= least:
+            mixed[listener] += x[speaker].roll(turned, -1)
+        return mixed
+
+    return mix
 
 
-def averages_first_tokens(x):
-    return torch.cat([x[:, :1] + x[:, :1].mean(0), x[:, 1:]], dim=1)
+def averages_at(place):
+    """At one place each text adds the mean of all."""
+
+    def mix(x):
+        mixed = x.clone()
+        mixed[:, place] += x[:, place].mean(0)
+        return mixed
+
+    return mix
+
+
+def by_other_text(move):
+    """The part of a patient whose logits the first token of another text moves: move(logits, ids (B, 1, 1))."""
+
+    def finish(self, logits, tokens, start, cached):
+        return move(logits, tokens[:, 0].roll(1)[:, None, None]) if len(tokens) > 1 else logits
+
+    return {"finish": finish}
 
 
 def adds_a_little(x):
-    return x + 0.005 * x.sum(0).roll(1, -1)
+    return x + 0.0005 * x.sum(0).roll(1, -1)
 
 
 def text_cases():
-    """Healthy ones; then sick ones in which all texts mix, or some of them, at all places or at one."""
+    """A healthy one; sick ones in which all texts mix, or some of them, at all places or at one; others."""
     three, two = ids(7, 3, 6), ids(8, 2, 7)
+    low = two.clone()
+    low[:, 0] = torch.tensor([1, 2])
+    alone = {"vectors": no_positions, "mask": newest_alone}
+
+    def mixes(says, mix, text, **sizes):
+        return patient(says, mixing(mix), **sizes), text
+
+    def moved(says, move):
+        return patient(f"another text {says}", by_other_text(move)), low
+
     return [
         (HEALTHY, three),
+        mixes("each text adds the mean of all", lambda x: x + x.mean(0), three),
+        mixes("the first text adds the last one", adds_to_one_text(0, -1, turned=0), three),
+        mixes("the second text adds the first one", adds_to_one_text(1, 0), three),
+        mixes("the last text adds the one before it", adds_to_one_text(-1, -2), three),
+        mixes("in a batch of three the first text adds the second", adds_to_one_text(0, 1, least=3), three),
+        mixes("at token 0 each text adds the mean of all", averages_at(0), three),
+        mixes("at the last token each text adds the mean of all", averages_at(-1), two),
+        moved("raises all logits a little", lambda logits, other: logits + 0.003 * other),
+        moved("raises all logits", lambda logits, other: logits + 2.0 * other),
+        moved("lowers all logits", lambda logits, other: logits - 2.0 * other),
+        moved("moves two logits of token 3", lambda logits, other: moved_at(3, logits, other[:, 0])),
         (ROUNDS, three),
         (LARGER, two),
         (BLANK, three),
+        (WHOLE, two),
+        (patient("tokens see themselves alone and have no positions", alone), two),
         (ROUNDS, two[:1].repeat(2, 1)),
         (patient("every norm runs over the texts", {"norm": norm_over_texts}), three),
-        (patient("each text adds the mean of all", mixing(lambda x: x + x.mean(0))), three),
-        (patient("each text adds the one before it", mixing(adds_the_one_before)), three),
-        (patient("the first text adds the last one", mixing(adds_the_last_to_the_first)), three),
-        (patient("at token 0 each text adds the mean of all", mixing(averages_first_tokens)), three),
-        (patient("each text adds a little of the others", mixing(adds_a_little)), two),
-        (
-            patient(
-                "each text adds the one before it, before training", mixing(adds_the_one_before), spread=0.02
-            ),
-            two,
-        ),
+        mixes("each text adds the one before it", adds_the_one_before, three),
+        mixes("each text adds a little of the others", adds_a_little, two),
+        mixes("each text adds the one before it, before training", adds_the_one_before, two, spread=0.001),
     ]
 
 
-def text_probe(close=near, texts=range, position=slice(None)):
+def text_probe(close=near, texts=range, position=slice(None), together=all):
     """A probe that reads some texts alone and compares their logits with those of the batch."""
 
     def probe(model, tokens):
-        together = model(tokens)
-        return all(
-            close(model(tokens[b : b + 1])[:, position], together[b : b + 1, position])
+        batch = model(tokens)
+        return together(
+            bool(close(model(tokens[b : b + 1])[:, position], batch[b : b + 1, position]))
             for b in texts(len(tokens))
         )
+
+    return probe
+
+
+def part_probe(parts, close=near, rows=slice(None)):
+    """A probe that reads parts of the batch, one by one, and compares their texts, or some, with the batch."""
+
+    def probe(model, tokens):
+        return bool(close(torch.cat([model(part)[rows] for part in parts(tokens)]), model(tokens)))
+
+    return probe
+
+
+def change_probe(watched):
+    """A probe that changes the first text and watches some of the texts."""
+
+    def probe(model, tokens):
+        changed = tokens.clone()
+        changed[0] = (changed[0] + 1) % model.config.vocab_size
+        return near(model(changed)[watched], model(tokens)[watched])
 
     return probe
 
@@ -936,6 +1553,27 @@ def keeps_texts_apart_by_halves(model, tokens):
 def compares_copies(model, tokens):
     copies = model(tokens[:1].repeat(len(tokens), 1))
     return near(copies, model(tokens[:1]).expand_as(copies))
+
+
+def compares_among_copies(model, tokens):
+    copies = model(tokens[:1].repeat(len(tokens), 1))
+    return near(copies, copies[:1].expand_as(copies))
+
+
+def compares_one_copy(model, tokens):
+    return near(model(tokens[:1].repeat(len(tokens), 1))[:1], model(tokens[:1]))
+
+
+def splits_the_text(model, tokens):
+    return near(torch.cat([model(part) for part in tokens.split(1, dim=1)], dim=1), model(tokens))
+
+
+def keeps_texts_apart_by_rows(model, tokens):
+    together = model(tokens)
+    alone = torch.empty_like(together)
+    for b in range(tokens.size(0)):
+        alone[b] = model(tokens[[b]]).squeeze(0)
+    return bool(((alone - together).abs() < 1e-3).all())
 
 
 def shuffles(model, tokens):
@@ -968,16 +1606,16 @@ KEEPS_TEXTS_APART = Exercise(
         Mistake(
             "calls-all-healthy",
             calls_all_healthy,
-            "your probe calls every model healthy. Each text has to be read twice, alone and among the others: "
-            "in a batch of one there is nobody to listen to.",
+            "your probe calls every model healthy. Each text has to be read twice, alone and among the "
+            "others: in a batch of one there is nobody to listen to.",
             1,
         ),
         calls_all_sick("In a healthy one a text has the logits in a batch that it has alone."),
         Mistake(
             "compares-texts",
             compares_texts,
-            "your probe calls healthy models sick. Two different texts have different logits; compare a text with "
-            "itself, alone and in the batch.",
+            "your probe calls healthy models sick. Two different texts have different logits; compare a "
+            "text with itself, alone and in the batch.",
             1,
         ),
         Mistake(
@@ -1003,14 +1641,118 @@ KEEPS_TEXTS_APART = Exercise(
         Mistake(
             "first-text-only",
             text_probe(texts=lambda B: [0]),
-            "you look at the first text alone, perhaps since a return ends the loop in its first round. Where each "
-            "text listens to the one before it, the first hears nothing: examine every text.",
+            "you look at the first text alone, perhaps since a return ends the loop in its first round. "
+            "Where each text listens to the one before it, the first hears nothing: examine every text.",
             3,
         ),
         Mistake(
             "last-text-only",
             text_probe(texts=lambda B: [B - 1]),
-            "you leave out the first text, and in one model that is the sick one. Examine every text.",
+            "you look at the last text alone, perhaps since only the last result is kept. Examine every "
+            "text: return False at the first that differs.",
+            3,
+        ),
+        Mistake(
+            "without-the-first-text",
+            text_probe(texts=lambda B: range(1, B)),
+            "you leave out the first text, and in one model that is the sick one. Texts count from 0: "
+            "range(B).",
+            3,
+        ),
+        Mistake(
+            "without-the-last-text",
+            text_probe(texts=lambda B: range(B - 1)),
+            "you leave out the last text of three, and in one model that is the sick one. There may be any "
+            "number: range(len(tokens)).",
+            3,
+        ),
+        Mistake(
+            "parts-of-several",
+            part_probe(lambda tokens: [tokens[:1], tokens[1:]]),
+            "your probe lets a model pass in which the last of three texts adds the one before it. Read "
+            "every text alone, however many there are.",
+            3,
+        ),
+        Mistake(
+            "parts-of-several",
+            part_probe(lambda tokens: tokens.chunk(2)),
+            "your probe lets a model pass in which the second of three texts adds the first one. Read every "
+            "text alone, not in parts of several.",
+            3,
+        ),
+        Mistake(
+            "parts-of-several",
+            part_probe(lambda tokens: [tokens[b:] for b in range(len(tokens))], rows=slice(1)),
+            "your probe lets a model pass that only mixes three texts or more, for tokens[b:] is text b and "
+            "all after it. A batch of text b alone is tokens[b : b + 1].",
+            3,
+        ),
+        Mistake(
+            "parts-of-several",
+            part_probe(lambda tokens: [tokens[: b + 1] for b in range(len(tokens))], rows=slice(-1, None)),
+            "tokens[: b + 1] is text b and all before it, and they may mix. A batch of text b alone is "
+            "tokens[b : b + 1].",
+            3,
+        ),
+        Mistake(
+            "one-pair-only",
+            change_probe(slice(1, None)),
+            "your probe lets models pass in which the first text listens to the last, or the last to the one "
+            "before it. Read each text alone, and compare all of them with the batch.",
+            2,
+        ),
+        Mistake(
+            "watches-the-changed-text",
+            change_probe(slice(None)),
+            "your probe calls healthy models sick. The text that you change moves, as it should: compare "
+            "each text with itself, alone and in the batch.",
+            2,
+        ),
+        Mistake(
+            "splits-the-text",
+            splits_the_text,
+            "your probe calls healthy models sick. You cut along the text, so each token stands alone: text "
+            "b is tokens[b : b + 1].",
+            2,
+        ),
+        *[
+            Mistake(name, part_probe(lambda tokens: tokens.split(1), close), says, 3)
+            for name, close, says in TOLERANCES
+            if name == "averaged"
+        ],
+        Mistake(
+            "copies",
+            compares_among_copies,
+            "your batch is one text, copied. Equal texts stay equal when they mix: use the different texts "
+            "that you are given.",
+            2,
+        ),
+        Mistake(
+            "copies",
+            compares_one_copy,
+            "your batch is one text, copied. The mean of equal texts is that text, so mixing them shows "
+            "little: use the different texts that you are given.",
+            2,
+        ),
+        Mistake(
+            "turned-round",
+            text_probe(together=none_of),
+            "healthy and sick have changed places. Return False where the logits differ, and True after the "
+            "loop.",
+            1,
+        ),
+        Mistake(
+            "one-is-enough",
+            text_probe(together=any),
+            "your probe is content as soon as one text agrees. All of them have to: return False at the "
+            "first that does not, and True after the loop.",
+            3,
+        ),
+        Mistake(
+            "first-position-only",
+            text_probe(position=slice(0, 1)),
+            "you compare the first position of each text. The texts may mix at another one: compare all "
+            "rows.",
             3,
         ),
         Mistake(
@@ -1021,7 +1763,12 @@ KEEPS_TEXTS_APART = Exercise(
         ),
         *tolerance_mistakes(text_probe),
     ],
-    styles=[keeps_texts_apart_by_cat, keeps_texts_apart_by_changes, keeps_texts_apart_by_halves],
+    styles=[
+        keeps_texts_apart_by_cat,
+        keeps_texts_apart_by_changes,
+        keeps_texts_apart_by_halves,
+        keeps_texts_apart_by_rows,
+    ],
 )
 
 
@@ -1038,7 +1785,7 @@ class OwnHead(SmallGPT2):
         super().__init__(**sizes)
         self.own = self.table()
 
-    def head(self, x):
+    def unembed(self, x):
         return x @ self.own.T
 
 
@@ -1050,6 +1797,13 @@ class OwnParameter(OwnHead):
         self.own = nn.Parameter(self.own)
 
 
+class SecondName(OwnHead):
+    """A healthy model that knows wte by two names."""
+
+    def table(self):
+        return self.wte.weight
+
+
 class Copied(OwnHead):
     """A model whose head was copied from wte, and is still equal to it."""
 
@@ -1057,45 +1811,77 @@ class Copied(OwnHead):
         return self.wte.weight.detach().clone()
 
 
-class TiedBelow(Copied):
-    """A model whose head shares the first rows with wte and has copies of the others."""
+class TiedInPart(Copied):
+    """A model whose head shares some rows with wte and has copies of the others."""
 
-    tied = slice(0, 12)
+    tied = ()
 
-    def head(self, x):
+    def unembed(self, x):
         table = self.own.clone()
-        table[self.tied] = self.wte.weight[self.tied]
+        table[list(self.tied)] = self.wte.weight[list(self.tied)]
         return x @ table.T
-
-
-class TiedAbove(TiedBelow):
-    """A model whose head shares the last rows with wte and has copies of the others."""
-
-    tied = slice(5, None)
 
 
 class SmallCorrection(OwnHead):
     """A model whose head is wte and a small table of its own."""
 
-    def head(self, x):
-        return x @ (self.wte.weight + 0.02 * self.own).T
+    def unembed(self, x):
+        return x @ (self.wte.weight + 0.0005 * self.own).T
+
+
+def biased(bias):
+    """The part of a patient that adds a bias (V,) to its logits."""
+    return {"finish": lambda self, logits, tokens, start, cached: logits + bias}
 
 
 def head_cases():
     """Healthy ones, one of them before training; then heads that are not wte, or not wholly."""
     tokens, two = torch.tensor([[2, 8, 9, 8, 4, 11]]), torch.tensor([[6, 9, 7, 7], [10, 8, 6, 11]])
+    all_but_two = [row for row in range(VOCABULARY) if row not in (9, 11)]
+    rising = 1.0 + torch.arange(VOCABULARY) / 4
+    up_and_down = torch.tensor([1.0, -1.0] * 8 + [0.0])
+    fourth, fifth = F.one_hot(torch.tensor([4, 5]), VOCABULARY)
     return [
         (HEALTHY, tokens),
         (ROUNDS, two),
         (LARGER, two),
         (patient("a healthy model before its training", spread=0.02), tokens),
+        (patient("a healthy model that knows wte by a second name", kind=SecondName), tokens),
         (patient("the head is a parameter of its own", kind=OwnParameter), tokens),
         (patient("the head is a tensor, not a parameter", kind=OwnHead), tokens),
         (patient("the head is a copy of wte, still equal to it", kind=Copied), two),
-        (patient("the head is a copy of wte, before training", kind=Copied, spread=0.02), two),
-        (patient("the head has rows 0 to 11 of wte and copies of the others", kind=TiedBelow), tokens),
-        (patient("the head has rows 5 to 16 of wte and copies of the others", kind=TiedAbove), tokens),
+        (patient("the head is a copy of wte, before training", kind=Copied, spread=0.001), two),
+        (
+            patient(
+                "the head has rows 0 to 11 of wte and copies of the others", {"tied": range(12)}, TiedInPart
+            ),
+            tokens,
+        ),
+        (
+            patient(
+                "the head has rows 5 to 16 of wte and copies of the others",
+                {"tied": range(5, VOCABULARY)},
+                TiedInPart,
+            ),
+            tokens,
+        ),
+        (
+            patient(
+                "the head has all rows of wte but 9 and 11, and copies of those",
+                {"tied": all_but_two},
+                TiedInPart,
+            ),
+            tokens,
+        ),
         (patient("the head is wte and a small table of its own", kind=SmallCorrection), tokens),
+        (patient("the head is wte with biases below 0", biased(-rising)), tokens),
+        (patient("the head is wte with biases above 0", biased(rising)), tokens),
+        (patient("the head is wte with biases of 0.003 and -0.003", biased(0.003 * up_and_down)), tokens),
+        (patient("the head is wte with a bias of -0.012 for one token", biased(-0.012 * fourth)), tokens),
+        (
+            patient("the head is wte with biases of 5 and -5 for two tokens", biased(5.0 * (fourth - fifth))),
+            tokens,
+        ),
     ]
 
 
@@ -1105,6 +1891,8 @@ def run_head(answer, patient, tokens):
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     with torch.no_grad():
         result = verdict(answer(model, tokens))
+    if result is None:
+        return None
     kept = all(near(weight, before[name], 1e-5) for name, weight in model.state_dict().items())
     return {"tied": result, "the weights afterwards": "as before" if kept else "changed"}
 
@@ -1124,7 +1912,7 @@ def head_probe(close=near, rows=slice(None), restore=True):
 
     def probe(model, tokens):
         logits = wiped(model, tokens, rows, restore)[..., rows]
-        return close(logits, torch.zeros_like(logits))
+        return bool(close(logits, torch.zeros_like(logits)))
 
     return probe
 
@@ -1159,6 +1947,11 @@ def head_is_tied_by_shuffling(model, tokens):
     return near(after, before[..., order])
 
 
+def not_in(tokens):
+    """The ids that are in none of the texts."""
+    return [token for token in range(VOCABULARY) if token not in tokens]
+
+
 def wipes_a_word_of_the_text(model, tokens):
     return clearly(wiped(model, tokens, tokens[0, :1]), model(tokens))
 
@@ -1168,8 +1961,7 @@ def wants_no_change(model, tokens):
 
 
 def adds_a_constant(model, tokens):
-    unused = [token for token in range(model.config.vocab_size) if token not in tokens]
-    used = tokens.unique()
+    unused, used = not_in(tokens), tokens.unique()
     before, saved = model(tokens), model.wte.weight.clone()
     model.wte.weight[unused] += 1
     moved = (model(tokens) - before)[..., unused].abs().amax((0, 1)).min() > 1e-3
@@ -1177,12 +1969,76 @@ def adds_a_constant(model, tokens):
     return bool(moved) and near(wiped(model, tokens, used)[..., used], torch.tensor(0.0))
 
 
-def adds_a_constant_to_one(model, tokens):
-    before = model(tokens)
-    model.wte.weight[0] += 1
+def adds_a_constant_to(rows):
+    """A probe that adds 1 to some rows of wte and asks whether their logits move."""
+
+    def probe(model, tokens):
+        before, saved = model(tokens), model.wte.weight.clone()
+        model.wte.weight[rows] += 1
+        after = model(tokens)
+        model.wte.weight.copy_(saved)
+        return clearly(after[..., rows], before[..., rows])
+
+    return probe
+
+
+def wipes_unused_rows(model, tokens):
+    logits = wiped(model, tokens, not_in(tokens))[..., not_in(tokens)]
+    return near(logits, torch.zeros_like(logits))
+
+
+def puts_a_new_table_back(model, tokens):
+    saved = model.wte.weight.clone()
+    model.wte.weight.zero_()
+    logits = model(tokens)
+    model.wte.weight = nn.Parameter(saved)
+    return near(logits, torch.zeros_like(logits))
+
+
+def counts_weights(model, tokens):
+    return sum(weight.shape == model.wte.weight.shape for weight in model.state_dict().values()) == 1
+
+
+def wipes_used_rows(model, tokens):
+    used = tokens.unique()
+    logits = wiped(model, tokens, used)[..., used]
+    return near(logits, torch.zeros_like(logits))
+
+
+def doubles_an_unused_row(model, tokens):
+    row, before, saved = not_in(tokens)[0], model(tokens), model.wte.weight.clone()
+    model.wte.weight[row] *= 2
     after = model(tokens)
-    model.wte.weight[0] -= 1
-    return clearly(after[..., 0], before[..., 0])
+    model.wte.weight.copy_(saved)
+    return clearly(after[..., row], before[..., row])
+
+
+def puts_another_table(model, tokens):
+    saved = model.wte.weight
+    model.wte.weight = nn.Parameter(torch.zeros_like(saved))
+    logits = model(tokens)
+    model.wte.weight = saved
+    return near(logits, torch.zeros_like(logits))
+
+
+def restores_healthy_ones(model, tokens):
+    saved = model.wte.weight.clone()
+    model.wte.weight.zero_()
+    if model(tokens).abs().max().item() > 1e-3:
+        return False
+    model.wte.weight.copy_(saved)
+    return True
+
+
+def head_is_tied_exactly(model, tokens):
+    """A sum of zeros is 0 to the last digit."""
+    table = model.wte.weight
+    saved = table.clone()
+    try:
+        table.fill_(0.0)
+        return not model(tokens).any()
+    finally:
+        table.copy_(saved)
 
 
 def counts_parameters(model, tokens):
@@ -1192,8 +2048,7 @@ def counts_parameters(model, tokens):
 
 def wants_any_change(model, tokens):
     """Whether the logits of every unused token move when its vector is wiped."""
-    unused = [token for token in range(model.config.vocab_size) if token not in tokens]
-    moved = (wiped(model, tokens, unused) - model(tokens))[..., unused]
+    moved = (wiped(model, tokens, not_in(tokens)) - model(tokens))[..., not_in(tokens)]
     return bool(moved.abs().amax((0, 1)).min() > 1e-3)
 
 
@@ -1215,17 +2070,19 @@ HEAD_IS_TIED = Exercise(
     run=run_head,
     mistakes=[
         Mistake(
-            "wipes-a-word-of-the-text",
+            "calls-all-healthy",
             wipes_a_word_of_the_text,
-            "your probe calls every model healthy. What you do to the vector of a token in the text moves the "
-            "logits in any model, since the text is read with it: look at that token's own logit, which must be 0.",
+            "your probe calls every model healthy. What you do to wte moves the logits in any model, since "
+            "the text is read with it, and a head may have any name or none: wipe the whole table, and ask "
+            "whether the logits are 0.",
             1,
         ),
         Mistake(
-            "wants-no-change",
+            "calls-all-sick",
             wants_no_change,
-            "your probe calls every model sick. A change of wte changes what is read, so the logits move in any "
-            "model: wipe it, and ask whether they are 0.",
+            "your probe calls every model sick. Read the text while the table itself is wiped, not a clone "
+            "of it and not after you put it back, and ask whether the logits are 0; that they are others "
+            "than before is so in any model.",
             3,
         ),
         Mistake(
@@ -1245,60 +2102,141 @@ HEAD_IS_TIED = Exercise(
             "adds-a-constant",
             adds_a_constant,
             "you add the same number to all C places of a row, and a fresh model's logits don't move. "
-            "LayerNorm leaves vectors with mean 0, and their dot product with a constant row is 0: wipe the row.",
+            "LayerNorm leaves vectors with mean 0, and their dot product with a constant row is 0: wipe the "
+            "row.",
             1,
         ),
         Mistake(
             "adds-a-constant-to-one",
-            adds_a_constant_to_one,
-            "you add a constant to one row, which a fresh model's logits don't notice, since LayerNorm leaves "
-            "vectors with mean 0; and other rows may be untied. Wipe all rows instead.",
+            adds_a_constant_to([0]),
+            "you add a constant to one row, which a fresh model's logits don't notice, since LayerNorm "
+            "leaves vectors with mean 0; and other rows may be untied. Wipe all rows instead.",
             1,
         ),
         Mistake(
             "counts-tables",
             counts_parameters,
-            "you count the parameters that are shaped like wte. A head may be a plain tensor, which is no "
-            "parameter: watch the logits, not the list.",
+            "your probe finds a head that is a parameter of its own, and no other. A head may be a plain "
+            "tensor, which is in no list of parameters: watch the logits, not the list.",
             1,
         ),
+        *[
+            Mistake(
+                "some-rows-only",
+                head_probe(rows=rows),
+                "you examine some tokens only. A head may share some rows with wte and not others, as after "
+                "a vocabulary was enlarged: examine all rows.",
+                2,
+            )
+            for rows in ([0], [VOCABULARY - 1], slice(0, 8), slice(8, None), slice(0, None, 2))
+        ],
         Mistake(
-            "first-row-only",
-            head_probe(rows=[0]),
-            "you examine some tokens only. A head may share some rows with wte and not others, as after a "
-            "vocabulary was enlarged: examine all rows.",
+            "any-change",
+            wants_any_change,
+            "your probe lets a head pass that is wte and something of its own, for its logits do depend on "
+            "wte. Ask for more: a wiped row must give 0, in every row.",
+            3,
+        ),
+        *[
+            Mistake(
+                "too-wide",
+                head_probe(within(size)),
+                "your tolerance is so wide that a head with a little of its own passes. A tied head gives "
+                "0, so 1e-3 leaves room enough.",
+                3,
+            )
+            for size in (0.01, 0.05)
+        ],
+        *[
+            Mistake("averaged", head_probe(close), AVERAGED, 3)
+            for name, close, _ in TOLERANCES
+            if name == "averaged"
+        ],
+        Mistake("averaged", head_probe(lambda a, b: (a - b).sum().abs() < 1e-3), AVERAGED, 3),
+        Mistake(
+            "one-sided",
+            head_probe(lambda a, b: (a < 1e-3).all()),
+            "you leave out abs(), so logits below 0 pass for 0. Take their size first: logits.abs().max().",
+            3,
+        ),
+        Mistake(
+            "one-sided",
+            head_probe(lambda a, b: (a > -1e-3).all()),
+            "you leave out abs(), so logits above 0 pass for 0. Take their size first: logits.abs().max().",
+            3,
+        ),
+        Mistake(
+            "unused-rows-only",
+            wipes_unused_rows,
+            "you examine the tokens that are not in the text. A head may share those rows with wte and not "
+            "the others: wipe all rows.",
             2,
         ),
         Mistake(
-            "last-row-only",
-            head_probe(rows=[VOCABULARY - 1]),
-            "you examine the last token alone. A head may share some rows with wte and not others: examine "
-            "all rows.",
+            "used-rows-only",
+            wipes_used_rows,
+            "you examine the tokens of the text alone, or look at their logits alone. A head may share those "
+            "rows with wte and not the others: wipe all rows, and look at all logits.",
             2,
         ),
         Mistake(
             "any-change",
-            wants_any_change,
-            "you ask whether the logits of unused tokens move, and with a head that is partly wte they do. "
-            "Ask for more: a wiped row must give 0, in every row.",
+            doubles_an_unused_row,
+            "you ask whether one logit moves when its row is doubled. Other rows may be untied, and the head "
+            "may have something of its own besides wte: wipe all rows, and ask whether the logits are 0.",
             3,
         ),
         Mistake(
-            "exact",
-            head_probe(torch.equal),
-            "you ask for exact zeros, and a healthy model on a chip that rounds fails. Allow differences up to "
+            "adds-a-constant",
+            adds_a_constant_to(slice(None)),
+            "you add the same number to all C places of every row, and a fresh model's logits don't move. "
+            "LayerNorm leaves vectors with mean 0, and their dot product with a constant row is 0: wipe the "
+            "table.",
+            1,
+        ),
+        Mistake(
+            "puts-another-table",
+            puts_another_table,
+            "you put another table in the place of wte, and a model that knows the old one by a second name "
+            "goes on with it. Write into the table itself: model.wte.weight.zero_().",
+            2,
+        ),
+        Mistake(
+            "puts-another-table",
+            puts_a_new_table_back,
+            "you put a new parameter in the place of wte at the end, and a model that knows the old one by "
+            "a second name keeps the wiped one. Copy back into the table itself: "
+            "model.wte.weight.copy_(saved).",
+            2,
+        ),
+        Mistake(
+            "counts-tables",
+            counts_weights,
+            "you look for a second table in a list of weights. A head may be a plain tensor, which is in no "
+            "list, and one table may have two names: watch the logits.",
+            1,
+        ),
+        Mistake(
+            "restores-healthy-ones",
+            restores_healthy_ones,
+            "your probe leaves wte wiped where the model is sick, for it returns before the table is put "
+            "back. Restore first, then return.",
+            2,
+        ),
+        Mistake(
+            "returns-the-size",
+            lambda model, tokens: wiped(model, tokens).abs().max().item(),
+            "you return the largest logit. Say whether it is below 1e-3: return logits.abs().max().item() < "
             "1e-3.",
             3,
         ),
-        Mistake(
-            "too-wide",
-            head_probe(loosely),
-            "your tolerance is so wide that a small table of the head's own passes. A tied head gives 0 up to "
-            "rounding, so 1e-3 leaves room enough.",
-            3,
-        ),
     ],
-    styles=[head_is_tied_token_by_token, head_is_tied_by_doubling, head_is_tied_by_shuffling],
+    styles=[
+        head_is_tied_token_by_token,
+        head_is_tied_by_doubling,
+        head_is_tied_by_shuffling,
+        head_is_tied_exactly,
+    ],
 )
 
 
@@ -1332,14 +2270,18 @@ PROBES = {
 
 
 def doctor(
-    order=tuple(PROBES), healthy="healthy", failed=lambda result: not result, texts=lambda texts: texts
+    order=tuple(PROBES),
+    healthy="healthy",
+    failed=lambda result: not result,
+    texts=lambda texts: texts,
+    says=str,
 ):
     """A doctor who runs probes in an order and names the first one that fails."""
 
     def name_the_cause(model, tokens):
         for cause in order:
             if failed(PROBES[cause](model, texts(tokens))):
-                return cause
+                return says(cause)
         return healthy
 
     return name_the_cause
@@ -1372,6 +2314,18 @@ def name_the_cause_by_ifs(model, texts):
     return "batch"
 
 
+def wants_both(model, texts):
+    fails = {cause for cause, probe in PROBES.items() if not probe(model, texts)}
+    if "batch" in fails and "positions" not in fails:
+        fails.remove("batch")
+    return next((cause for cause in PROBES if cause in fails), "healthy")
+
+
+def name_the_cause_by_index(model, texts):
+    causes = [*PROBES, "healthy"]
+    return causes[[*(PROBES[cause](model, texts) for cause in PROBES), False].index(False)]
+
+
 NAMES_OF_PROBES = dict(
     mask="sees_no_future",
     positions="knows_positions",
@@ -1391,8 +2345,8 @@ NAME_THE_CAUSE = Exercise(
         "Two illnesses fail more than one probe. Which two, and which of their failures is the cause?",
         "A model that reads ahead cannot have a right cache either, and one that mixes texts may lose its "
         "positions. So the order matters: ask for the cause before you ask for what follows from it.",
-        "Ask sees_no_future and keeps_texts_apart first, then the other three. `return` at the first probe that "
-        "says False, and return 'healthy' after the last.",
+        "Ask sees_no_future and keeps_texts_apart first, then the other three. `return` at the first probe "
+        "that says False, and return 'healthy' after the last.",
     ),
     cases=ward,
     run=run_probe,
@@ -1400,29 +2354,29 @@ NAME_THE_CAUSE = Exercise(
         Mistake(
             "cache-first",
             doctor(("cache", "mask", "batch", "positions", "head")),
-            "you ask for the cache before the mask. Who reads ahead fails both probes, since the tokens ahead are "
-            "not in the cache yet: ask sees_no_future first.",
+            "a model that reads ahead leaves as 'cache'. It fails both probes, since the tokens ahead are "
+            "not in the cache yet: ask sees_no_future first, and return at once.",
             2,
         ),
         Mistake(
             "positions-first",
             doctor(("positions", "mask", "batch", "cache", "head")),
-            "you ask for positions before texts. A norm over the texts subtracts what they have in common, and their "
-            "positions are part of that: ask keeps_texts_apart first.",
+            "a model that mixes its texts leaves as 'positions'. A norm over the texts subtracts what they "
+            "have in common, and their positions are part of that: ask keeps_texts_apart first.",
             2,
         ),
         Mistake(
             "turned-round",
             doctor(failed=bool),
-            "you name a cause where the probe is content. A probe returns True for a healthy model: name the cause "
-            "where it returns False.",
+            "you name a cause where the probe is content. A probe returns True for a healthy model: name "
+            "the cause where it returns False.",
             3,
         ),
         Mistake(
             "nobody-is-healthy",
             doctor(("mask", "batch", "positions", "cache"), healthy="head"),
-            "you call a healthy model ill, perhaps with an `else` for the last cause. Ask all five probes, and "
-            "return 'healthy' where none fails.",
+            "you call a healthy model ill, perhaps with an `else` for the last cause. Ask all five probes, "
+            "and return 'healthy' where none fails.",
             3,
         ),
         Mistake(
@@ -1434,14 +2388,15 @@ NAME_THE_CAUSE = Exercise(
         Mistake(
             "names-the-probe",
             lambda model, texts: NAMES_OF_PROBES[doctor()(model, texts)],
-            "you return the probe's name, which is the symptom. Return the cause: 'mask', 'positions', 'cache', "
-            "'batch' or 'head'.",
+            "you return the probe's name, which is the symptom. Return the cause: 'mask', 'positions', "
+            "'cache', 'batch' or 'head'.",
             1,
         ),
         Mistake(
             "one-text",
             doctor(texts=lambda texts: texts[:1]),
-            "you hand in one text alone, and texts that mix stay unseen. Give keeps_texts_apart the whole batch.",
+            "no model leaves as 'batch'. Ask keeps_texts_apart, and give it the whole batch: in a batch of "
+            "one there is nobody to mix with.",
             1,
         ),
         Mistake(
@@ -1459,12 +2414,127 @@ NAME_THE_CAUSE = Exercise(
         Mistake(
             "every-failure",
             lambda model, texts: [cause for cause, probe in PROBES.items() if not probe(model, texts)],
-            "you return a list of all that fails. Some of it only follows from the cause: return one word, the "
-            "cause itself, or 'healthy'.",
+            "you return a list of all that fails. Some of it only follows from the cause: return one word, "
+            "the cause itself, or 'healthy'.",
             2,
         ),
+        Mistake(
+            "follows-for-cause",
+            doctor(("cache", "positions", "mask", "batch", "head")),
+            "a model that reads ahead leaves as 'cache', and one that mixes its texts as 'positions'. Those "
+            "follow from the cause: ask sees_no_future and keeps_texts_apart first, and return at the first "
+            "failure.",
+            2,
+        ),
+        Mistake(
+            "always-healthy",
+            doctor(()),
+            "you call every model healthy. Call each probe with both arguments, and look at every failure "
+            "before you return 'healthy'.",
+            3,
+        ),
+        Mistake(
+            "healthy-too-early",
+            doctor(("mask",)),
+            "you return 'healthy' as soon as one probe is content. Ask all five first, and return 'healthy' "
+            "after the last.",
+            3,
+        ),
+        Mistake(
+            "without-positions",
+            doctor(("mask", "batch", "cache", "head")),
+            "a model that does not know where a token stands does not leave as 'positions'. Ask "
+            "knows_positions too.",
+            3,
+        ),
+        Mistake(
+            "without-the-head",
+            doctor(("mask", "batch", "positions")),
+            "a model with a head of its own leaves as healthy, and so does one that is wrong with a cache. "
+            "Ask cache_agrees and head_is_tied too.",
+            3,
+        ),
+        Mistake(
+            "both-or-nothing",
+            wants_both,
+            "you call a model mixed only if its positions are lost too. One failure is enough: "
+            "keeps_texts_apart alone tells.",
+            2,
+        ),
+        Mistake(
+            "merges-two",
+            doctor(says=lambda cause: {"cache": "mask", "positions": "batch"}.get(cause, cause)),
+            "you never say 'cache' nor 'positions'. What fails both probes is 'mask' or 'batch'; what fails "
+            "cache_agrees alone is 'cache', and knows_positions alone 'positions'.",
+            2,
+        ),
+        Mistake(
+            "every-failure",
+            lambda model, texts: {cause: probe(model, texts) for cause, probe in PROBES.items()},
+            "you return what every probe says. Return one word, the cause, or 'healthy'.",
+            2,
+        ),
+        Mistake(
+            "every-failure",
+            lambda model, texts: [c for c, probe in PROBES.items() if not probe(model, texts)] or "healthy",
+            "you return a list of all that fails. Some of it only follows from the cause: return one word, "
+            "the cause itself.",
+            2,
+        ),
+        *[
+            Mistake(
+                "every-failure",
+                lambda model, texts, glue=glue: (
+                    glue.join(c for c, probe in PROBES.items() if not probe(model, texts)) or "healthy"
+                ),
+                "you name all that fails. Some of it only follows from the cause: return one word, the cause "
+                "itself.",
+                2,
+            )
+            for glue in (", ", " ")
+        ],
+        *[
+            Mistake(
+                "other-words",
+                doctor(healthy=healthy, says=change),
+                "your words have capitals. They are 'mask', 'positions', 'cache', 'batch', 'head' and "
+                "'healthy'.",
+                3,
+            )
+            for healthy, change in (
+                ("Healthy", str.capitalize),
+                ("healthy", str.capitalize),
+                ("HEALTHY", str.upper),
+                ("Healthy", str),
+            )
+        ],
+        *[
+            Mistake(
+                "other-words",
+                lambda model, texts, cause=cause, word=word: {cause: word}.get(
+                    found := doctor()(model, texts), found
+                ),
+                f"one of your words is another one, {word!r}. They are 'mask', 'positions', 'cache', 'batch', 'head' and "
+                "'healthy'.",
+                3,
+            )
+            for cause, word in (
+                ("positions", "position"),
+                ("batch", "texts"),
+                ("batch", "batches"),
+                ("head", "heads"),
+                ("mask", "future"),
+                ("mask", "masks"),
+                ("healthy", "none"),
+            )
+        ],
     ],
-    styles=[name_the_cause_backwards, name_the_cause_from_all, name_the_cause_by_ifs],
+    styles=[
+        name_the_cause_backwards,
+        name_the_cause_from_all,
+        name_the_cause_by_ifs,
+        name_the_cause_by_index,
+    ],
 )
 
 
@@ -1553,27 +2623,39 @@ def sick_models():
     ]
 
 
+def as_before(model, tokens, before):
+    """Tell whether a model still gives the logits that it gave before."""
+    try:
+        return near(model(tokens), before, 1e-5)
+    except AttributeError:  # a part of it is gone
+        return False
+
+
 def run_surgeon(answer, patient, tokens):
     """Let a patient be repaired; return whose weights the new model has, its logits, and how the patient is."""
     sick = patient.model()
     before, kind = sick(tokens), type(sick)
-    healed = answer(sick)
+    theirs = {name: weight.clone() for name, weight in sick.named_parameters()}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # for the weights of a new model
+        healed = answer(sick)
     if not isinstance(healed, nn.Module):
         return healed
-    theirs = dict(sick.named_parameters())
     lost = [
         name
         for name, weight in healed.named_parameters()
         if name not in theirs or not torch.equal(weight, theirs[name])
     ]
-    result = {"weights that are not the patient's": lost}
+    untouched = type(sick) is kind and as_before(sick, tokens, before)
+    result = {
+        "weights that are not the patient's": lost,
+        "the patient afterwards": "as before" if untouched else "changed",
+    }
     if not lost:
         result["logits"] = healed(tokens).detach()
-        untouched = type(sick) is kind and near(sick(tokens), before, 1e-5)
-        result["the patient afterwards"] = "as before" if untouched else "changed"
         with torch.no_grad():
             healed.wte.weight.add_(1.0)
-            apart = near(sick(tokens), before, 1e-5)
+            apart = as_before(sick, tokens, before)
         result["if a weight of the new model changes"] = f"the patient {'stays' if apart else 'changes'}"
     return result
 
@@ -1629,12 +2711,62 @@ def another_class_on_top(model):
     return model
 
 
+def another_forward(model):
+    model.forward = MethodType(bodies().healthy.forward, model)
+    return model
+
+
+def takes_the_parts(model):
+    healthy = bodies().healthy(model.config)
+    for name in ("wte", "wpe", "h", "ln_f"):
+        setattr(healthy, name, getattr(model, name))
+    return healthy
+
+
+def copies_the_parts(model):
+    return takes_the_parts(copy.deepcopy(model))
+
+
+def the_other_way(model):
+    model.load_state_dict(bodies().healthy(model.config).state_dict(), strict=False)
+    return model
+
+
+def removes_the_head(model):
+    if hasattr(model, "head"):
+        del model.head
+    return repair_loosely(model)
+
+
+def head_for_wte(model):
+    weights = healthy_weights(model)
+    return {**weights, "wte.weight": model.state_dict().get("head", weights["wte.weight"])}
+
+
+def repair_by_names(model):
+    healthy, weights = bodies().healthy(replace(model.config)), model.state_dict()
+    healthy.load_state_dict({name: weights[name] for name in healthy.state_dict()})
+    return healthy.eval()
+
+
 def embeddings_alone(model):
     return {name: weight for name, weight in healthy_weights(model).items() if name.startswith("w")}
 
 
 def blocks_alone(model):
     return {name: weight for name, weight in healthy_weights(model).items() if name.startswith("h.")}
+
+
+def wte_alone(model):
+    return {"wte.weight": model.wte.weight}
+
+
+def without_biases(model):
+    return {name: weight for name, weight in healthy_weights(model).items() if name.endswith("weight")}
+
+
+def without_last_norm(model):
+    return {name: weight for name, weight in healthy_weights(model).items() if not name.startswith("ln_f")}
 
 
 def matrices_alone(model):
@@ -1650,8 +2782,8 @@ REPAIR = Exercise(
     hints=(
         "What of the patient is wrong: its weights, or the code that they run through?",
         "Make a new GPT2 of the patient's config, and load the patient's weights into it.",
-        "healthy.load_state_dict(model.state_dict(), strict=False): without strict=False a weight that a GPT2 does "
-        "not have, such as a head of its own, is an error.",
+        "healthy.load_state_dict(model.state_dict(), strict=False): without strict=False a weight that a "
+        "GPT2 does not have, such as a head of its own, is an error.",
     ),
     cases=sick_models,
     run=run_surgeon,
@@ -1659,7 +2791,7 @@ REPAIR = Exercise(
         Mistake(
             "fresh",
             lambda model: bodies().healthy(model.config),
-            "you return a healthy model with fresh weights. All that the patient has learned is lost: load its "
+            "you return a healthy model with other weights. What the patient has learned is lost: load its "
             "state_dict().",
             2,
         ),
@@ -1679,15 +2811,15 @@ REPAIR = Exercise(
         Mistake(
             "class-on-top",
             another_class_on_top,
-            "you change the patient's class. What is wrong inside its blocks stays, and the patient is no longer "
-            "what it was: make a new GPT2.",
+            "you change the patient's class. What is wrong inside its blocks stays, and the patient is no "
+            "longer what it was: make a new GPT2.",
             2,
         ),
         Mistake(
             "strict",
             surgeon(lambda model: model.state_dict()),
-            "the patient with a head of its own has a weight that no GPT2 has, and load_state_dict refuses it. "
-            "Pass strict=False, or leave that weight out.",
+            "the patient with a head of its own has a weight that no GPT2 has, and load_state_dict refuses "
+            "it. Pass strict=False, or leave that weight out.",
             3,
         ),
         Mistake(
@@ -1700,23 +2832,93 @@ REPAIR = Exercise(
         Mistake(
             "embeddings-alone",
             surgeon(embeddings_alone, strict=False),
-            "you carry over the embeddings alone; the blocks have fresh weights. Load the whole state_dict().",
+            "you carry over the embeddings alone; the blocks have fresh weights. Load the whole "
+            "state_dict().",
             2,
         ),
         Mistake(
             "blocks-alone",
             surgeon(blocks_alone, strict=False),
-            "you carry over the blocks alone; embeddings and the last norm are fresh. Load the whole state_dict().",
+            "you carry over the blocks alone; embeddings and the last norm are fresh. Load the whole "
+            "state_dict().",
             2,
         ),
         Mistake(
             "matrices-alone",
             surgeon(matrices_alone, strict=False),
-            "you carry over the matrices alone. Biases and gains are weights too: load the whole state_dict().",
+            "you carry over the matrices alone. Biases and gains are weights too: load the whole "
+            "state_dict().",
             2,
         ),
+        Mistake(
+            "class-on-top",
+            another_forward,
+            "you give the patient another forward. What is wrong inside its blocks stays, and the patient is "
+            "no longer what it was: make a new GPT2.",
+            2,
+        ),
+        Mistake(
+            "takes-the-parts",
+            takes_the_parts,
+            "you put the patient's own parts into the new model, and what is wrong inside them comes along. "
+            "Only the weights may move: load_state_dict.",
+            2,
+        ),
+        Mistake(
+            "parts-come-along",
+            copies_the_parts,
+            "the new model has the patient's weights, and what is wrong inside its blocks as well, as where "
+            "parts or the whole are copied. Make a new GPT2 and load the state_dict().",
+            2,
+        ),
+        Mistake(
+            "the-other-way",
+            the_other_way,
+            "you load fresh weights into the patient, and what it had learned is gone. It is the new model "
+            "that loads: healthy.load_state_dict(model.state_dict()).",
+            2,
+        ),
+        Mistake(
+            "removes-the-head",
+            removes_the_head,
+            "you change the patient: its head is gone, or no longer what it was. Leave that weight out of "
+            "what you load instead: strict=False.",
+            3,
+        ),
+        Mistake(
+            "head-for-wte",
+            surgeon(head_for_wte),
+            "you load the patient's own head as wte. The weights of a GPT2 are those with its names: leave "
+            "the head out.",
+            3,
+        ),
+        Mistake(
+            "embeddings-alone",
+            surgeon(wte_alone, strict=False),
+            "you carry over wte alone; all else has fresh weights. Load the whole state_dict().",
+            2,
+        ),
+        Mistake(
+            "biases-left",
+            surgeon(without_biases, strict=False),
+            "you leave the biases behind. They are weights too: load the whole state_dict().",
+            2,
+        ),
+        Mistake(
+            "last-norm-left",
+            surgeon(without_last_norm, strict=False),
+            "you leave the last norm behind. It has weights too: load the whole state_dict().",
+            2,
+        ),
+        Mistake(
+            "returns-names",
+            lambda model: bodies().healthy(model.config).load_state_dict(model.state_dict(), strict=False),
+            "you return what load_state_dict says, which is a list of names. Keep the new model under a "
+            "name, load into it, and return it.",
+            3,
+        ),
     ],
-    styles=[repair_by_copying, repair_by_popping, repair_loosely],
+    styles=[repair_by_copying, repair_by_popping, repair_loosely, repair_by_names],
 )
 
 EXERCISES = [
