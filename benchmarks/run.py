@@ -518,8 +518,8 @@ def picture(table: Table, path: Path) -> None:
 def main() -> None:
     """Measure everything and write RESULTS.md and speed.png."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--new", type=int, default=128, help="tokens in each decode")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--new", type=int, default=48, help="tokens in each decode")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
         "--text", type=Path, help="a text for the tokenizers; default: Python's own reference"
