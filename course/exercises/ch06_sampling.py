@@ -401,7 +401,7 @@ def p_by_pairs(logits, p):
 
 
 def sampler_cases():
-    """Each setting by itself, then together, where the order shows; settings that are refused; many tokens."""
+    """Each setting by itself, then together, where the order shows; many tokens."""
     logits = torch.tensor([[0.6, 0.3, 0.1]]).log()
     settings = [
         {"top_k": 4},
@@ -410,8 +410,6 @@ def sampler_cases():
         {"temperature": 0.4, "top_k": 3, "top_p": 0.8},
         {"top_k": 5, "top_p": 0.75},
         {"temperature": 0, "top_k": 5},
-        {"top_k": 0},
-        {"top_p": 0.0},
     ]
     return [
         (logits.clone(), {}),
@@ -516,11 +514,6 @@ def not_renormalized(self, logits):
 def id_at_zero(self, logits):
     right = sampler_of(apply_t, apply_k, apply_p).distribution
     return right(self, logits) if self.temperature else logits.argmax(-1)
-
-
-def thrown_away(self, logits):
-    not_returned(self, logits)
-    return logits.softmax(-1)
 
 
 def not_returned(self, logits):
@@ -1353,12 +1346,6 @@ EXERCISES = [
                 3,
             ),
             Mistake(
-                "results-thrown-away",
-                distribution_of(thrown_away),
-                "you call the three functions and throw their results away. Give each result to the next: logits = ...",
-                1,
-            ),
-            Mistake(
                 "wrong-axis",
                 sampler_of(apply_t, apply_k, apply_p, last=lambda x: x.softmax(0)),
                 "your softmax runs over the texts of the batch. It should run over the tokens: dim=-1.",
@@ -1370,15 +1357,6 @@ EXERCISES = [
                 "you take the softmax first and cut probabilities off. Cut logits off, and take the softmax last.",
                 3,
             ),
-            *[
-                Mistake(
-                    "by-truth",
-                    sampler_of(apply_t, *steps),
-                    "0 counts as no setting in yours, and the sampler should refuse it. Ask `is not None`, not whether the number is true.",
-                    1,
-                )
-                for steps in [(k_by_truth, p_by_truth), (k_by_truth, apply_p), (apply_k, p_by_truth)]
-            ],
             Mistake(
                 "zero-skipped",
                 sampler_of(lambda self, x: apply_t(self, x) if self.temperature else x, apply_k, apply_p),
@@ -1467,6 +1445,7 @@ EXERCISES = [
         styles=[
             sampler_of(apply_k, apply_t, apply_p),
             distribution_of(distribution_flat),
+            sampler_of(apply_t, k_by_truth, p_by_truth),
             sampler_of(lambda self, x: temperature_by_rows(x, self.temperature), apply_k, apply_p),
         ],
         tolerance=1e-4,
