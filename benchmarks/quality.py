@@ -39,8 +39,8 @@ BOUNDS["q8_0"] = BOUNDS["int8"]
 HEAD = (
     "What rounding costs, measured by `benchmarks/quality.py` against the plain float32 model. A row passes "
     "if int8 and q8_0 keep 98 % of the likeliest tokens and 1 % of the perplexity, the others 99.5 % and "
-    "0.1 %. `gpt2lib`'s int8 leaves a matrix in float16 where bytes are too coarse; in the second model that is "
-    "all of them."
+    "0.1 %. `gpt2lib`'s int8 leaves a matrix in float16 where bytes are too coarse, in the second "
+    "model every one in the blocks."
 )
 PROGRAMS = (
     "transformers bfloat16",

@@ -274,9 +274,10 @@ class FastGPT2(nn.Module):
                 module = FastLinear(first_that_suits(makers, weight, bias, met[module]))
             if isinstance(module, (FastLinear, nn.LayerNorm)):
                 setattr(self.h.get_submodule(parent), leaf, module)
-        wte = model.wte.weight.detach()
+        wte, listed = model.wte.weight.detach(), weights in ("bfloat16", "int8")
+        makers = MAKERS["int8"] if listed else makers
         product = first_that_suits(makers, wte, wte.new_zeros(len(wte)), met[model.ln_f])
-        self.head = FastLinear(shortlisted(product, wte) if weights == "int8" else product)
+        self.head = FastLinear(shortlisted(product, wte) if listed else product)
 
     @torch.no_grad()
     def forward(
@@ -296,7 +297,8 @@ def fast(model: GPT2, weights: str = "float32") -> nn.Module:
 
     weights is what the matrices are stored as: float32 (exact to rounding), float16 (nearly), bfloat16
     or int8. On a CPU the products are chosen for it and for torch's present number of threads; a matrix
-    that int8 would spoil becomes float16. Elsewhere the model is copied in this dtype and compiled.
+    that int8 would spoil becomes float16. bfloat16 and int8 make the logits in int8, and the 64 largest
+    once more in float32. Elsewhere the model is copied in this dtype and compiled.
     Later changes to `model` may or may not show; save and move that one. Raises ValueError for other
     weights, for a model that is not float32, and for int8 beside a CPU.
     """

@@ -210,6 +210,16 @@ def test_the_shortlisted_are_exact_and_the_others_as_they_were():
     assert module.shortlisted(lambda x: x @ weight.T, weight)(x).shape == (3, 50)  # fewer tokens than places
 
 
+@pytest.mark.parametrize("weights", ["bfloat16", "int8"])
+def test_the_largest_logits_are_made_in_float32(model, weights):
+    quick = fast(model, weights)
+    x = torch.randn(1, 3, model.config.n_embd)
+    exact, got = x @ model.wte.weight.T, quick.head(x)
+    best = got.topk(5).indices
+    assert torch.allclose(got.gather(-1, best), exact.gather(-1, best), atol=1e-5)
+    assert not torch.allclose(got, exact, atol=1e-5)
+
+
 def test_quantized_rows_are_off_by_half_a_scale_at_most():
     weight = torch.randn(30, 50, generator=torch.Generator().manual_seed(5))
     weight[3] = 0
