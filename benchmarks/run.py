@@ -233,6 +233,11 @@ def clock(run: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
+def settle() -> None:
+    """Wait until the threads of the program that ran before have gone to sleep."""
+    time.sleep(0.3)
+
+
 def first_and_next(program, prompt: list[int], texts: int, new: int) -> tuple[float, float]:
     """Return the seconds to read a prompt and make one token, and the seconds for each token after it."""
     if program.__name__ == "whole":
@@ -271,14 +276,14 @@ def inference(table: Table, programs: dict[str, Connection], rounds: int, new: i
     """
 
     def ask(line: Connection, *work) -> tuple[float, float]:
-        time.sleep(0.3)  # until the threads of the program before have gone to sleep
+        settle()
         line.send(work)
         return line.recv()
 
     ids = torch.randint(50257, (1000,), generator=torch.Generator().manual_seed(0)).tolist()
     seen = []
     for number in range(rounds + 1):  # the first round warms up
-        time.sleep(0.3)
+        settle()
         seen.append(limits())
         for name, line in programs.items():
             times = {}
@@ -290,8 +295,7 @@ def inference(table: Table, programs: dict[str, Connection], rounds: int, new: i
             if number:
                 for measure, seconds in times.items():
                     table.add(measure, name, seconds)
-    bandwidth, flops = np.median(seen, axis=0)
-    return bandwidth, flops
+    return tuple(np.median(seen, axis=0))
 
 
 class CausalOnly(torch.nn.Module):
@@ -372,7 +376,7 @@ def training(table: Table, processes: BaseContext, directory: Path, threads: int
     for number in range(rounds + 1):  # the first round warms up
         for dtype in ("float32", "bfloat16"):
             for kind, line in lines.items():
-                time.sleep(0.3)  # until the threads of the program before have gone to sleep
+                settle()
                 line.send(dtype)
                 seconds = line.recv()
                 if number:
@@ -503,9 +507,9 @@ def report(table: Table, peak: dict, limit: tuple, text_bytes: int, weights_byte
 def bytes_fetched(name: str) -> float:
     """Return the bytes of weights that a program fetches for one token: all but those of positions."""
     size = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "q8_0": 34 / 32}
-    weights, head = name.split()[-1], 50257 * 768
-    head_size = 1 if name == "gpt2lib fast bfloat16" else size[weights]  # its logits are made in int8
-    return (123_653_376 - head) * size[weights] + head * head_size
+    kind = size[name.split()[-1]]
+    head = 1 if name == "gpt2lib fast bfloat16" else kind  # it makes its logits in int8
+    return 85_056_000 * kind + 50257 * 768 * head  # the blocks and ln_f, and wte
 
 
 def machine() -> str:

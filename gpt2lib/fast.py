@@ -274,8 +274,9 @@ class FastGPT2(nn.Module):
                 module = FastLinear(first_that_suits(makers, weight, bias, met[module]))
             if isinstance(module, (FastLinear, nn.LayerNorm)):
                 setattr(self.h.get_submodule(parent), leaf, module)
-        wte, listed = model.wte.weight.detach(), weights in ("bfloat16", "int8")
-        makers = MAKERS["int8"] if listed else makers
+        wte = model.wte.weight.detach()
+        listed = weights in ("bfloat16", "int8")
+        makers = MAKERS["int8" if listed else weights]
         product = first_that_suits(makers, wte, wte.new_zeros(len(wte)), met[model.ln_f])
         self.head = FastLinear(shortlisted(product, wte) if listed else product)
 
