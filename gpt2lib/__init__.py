@@ -9,8 +9,8 @@ from importlib import import_module
 _MODULE_OF = {
     "Block": "model",
     "CausalSelfAttention": "attention",
+    "FastBlock": "fast",
     "FastGPT2": "fast",
-    "FastLinear": "fast",
     "GPT2": "model",
     "GPT2Config": "config",
     "KVCache": "cache",
@@ -23,6 +23,7 @@ _MODULE_OF = {
     "TrainingConfig": "training",
     "aten_int8": "fast",
     "attend": "attention",
+    "attend_in_bfloat16": "fast",
     "bits_per_byte": "training",
     "bpe": "tokenizer",
     "bytes_to_unicode": "tokenizer",

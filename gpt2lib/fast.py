@@ -1,6 +1,7 @@
 """The same GPT-2, made quick: products that suit the processor. Built in chapter 10."""
 
 import copy
+import math
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -9,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gpt2lib.checkpoint import empty_model
+from gpt2lib.attention import causal_mask, merge_heads
 from gpt2lib.embeddings import embed
-from gpt2lib.model import GPT2, check_tokens
+from gpt2lib.model import GPT2, Block, check_tokens
 from gpt2lib.training import keep_freed_memory
 
 if TYPE_CHECKING:
-    from gpt2lib.cache import KVCache
+    from gpt2lib.cache import KVCache, LayerCache
 
 
 def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,20 +41,19 @@ def quantized_linear(
     return torch.addcmul(bias, F.linear(x, numbers.to(x.dtype)), scale)
 
 
-Product = Callable[[torch.Tensor], torch.Tensor]  # x (..., K) -> x @ weight.T + bias (..., N)
+Product = Callable[[torch.Tensor], torch.Tensor]  # x (..., K) -> about x @ weight.T + bias (..., N)
 Maker = Callable[[torch.Tensor, torch.Tensor], Product]  # weight (N, K), bias (N,) -> a product
 
 NEAR = 0.0125  # how far the results for a vector may be off, as a mean, relative to their size
 
 
-def is_near(product: Product, weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor) -> bool:
-    """Tell whether a product gives about x @ weight.T + bias, for single vectors and for several at once.
+def is_near(product: Product, x: torch.Tensor, exact: torch.Tensor, bias: torch.Tensor) -> bool:
+    """Tell whether a product gives about exact + bias, for single vectors and for several at once.
 
-    x (M, K) with M >= 2: the first half goes in one by one, the other together.
+    x (M, K) with M >= 2, exact (M, N): the first half goes in one by one, the other together.
     """
     half = len(x) // 2
     close = torch.cat([*map(product, x[:half].split(1)), product(x[half:])]) - bias
-    exact = F.linear(x, weight)
     errors = (close - exact).norm(dim=1) / exact.norm(dim=1).clamp(min=1e-30)
     return bool(errors[:half].mean() <= NEAR and errors[half:].mean() <= NEAR)
 
@@ -66,10 +66,11 @@ def first_that_suits(
     x (M, K) are two or more vectors of the kind that the weight will meet. The last maker is not tried; it
     must use public operators only.
     """
+    exact = F.linear(x, weight)
     for make in makers[:-1]:
         try:
             product = make(weight, bias)
-            if is_near(product, weight, bias, x):
+            if is_near(product, x, exact, bias):
                 return product
         except (AttributeError, NotImplementedError, RuntimeError, TypeError):
             continue
@@ -88,9 +89,9 @@ def plain_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
 
 
 def plain_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply in bfloat16 as nn.Linear does."""
+    """Multiply in bfloat16 as nn.Linear does. The results are bfloat16."""
     weight, bias = weight.bfloat16(), bias.bfloat16()
-    return lambda x: F.linear(x.bfloat16(), weight, bias).float()
+    return lambda x: F.linear(x.bfloat16(), weight, bias)
 
 
 def plain_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
@@ -109,10 +110,13 @@ def onednn(weight: torch.Tensor, bias: torch.Tensor) -> Product:
 
 
 def onednn_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply in bfloat16, with the weight in the order that oneDNN reads fastest. Private operators."""
+    """Multiply in bfloat16, with the weight in the order that oneDNN reads fastest. Private operators.
+
+    The results are bfloat16.
+    """
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16(), 1)
     multiply = onednn(packed, bias.bfloat16())
-    return lambda x: multiply(x.bfloat16()).float()
+    return lambda x: multiply(x.bfloat16())
 
 
 def fbgemm_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
@@ -209,18 +213,6 @@ MAKERS: dict[str, tuple[Maker, ...]] = {  # what the weights are stored as -> wa
 }
 
 
-class FastLinear(nn.Module):
-    """Stand in for an nn.Linear: (..., K) -> (..., N) by a product that was prepared once."""
-
-    def __init__(self, product: Product):
-        super().__init__()
-        self.product = product
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the product with every vector of x: (..., K) -> (..., N)."""
-        return self.product(x)
-
-
 def shortlisted(rough: Product, weight: torch.Tensor, most: int = 64) -> Product:
     """Make products roughly, and the `most` largest of each row once more, exactly.
 
@@ -230,7 +222,7 @@ def shortlisted(rough: Product, weight: torch.Tensor, most: int = 64) -> Product
     def product(x: torch.Tensor) -> torch.Tensor:
         y = rough(x)
         best = y.topk(min(most, len(weight))).indices
-        return y.scatter_(-1, best, torch.einsum("...k,...bk->...b", x, weight[best]))
+        return y.scatter_(-1, best, (F.embedding(best, weight) @ x[..., None]).squeeze(-1))
 
     return product
 
@@ -258,27 +250,81 @@ def vectors_met(model: GPT2) -> dict[nn.Module, torch.Tensor]:
     return met
 
 
+def attend_in_bfloat16(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: int = 128) -> torch.Tensor:
+    """Let the newest tokens attend to all seen ones up to themselves, `rows` queries at a time.
+
+    q (B, H, T, D), k and v (B, H, S, D) with T <= S, float32 -> float32 (B, H, T, D).
+    """
+    T, S = q.shape[2], k.shape[2]
+    q, k, v = (q / math.sqrt(q.shape[-1])).bfloat16(), k.bfloat16(), v.bfloat16()
+    future = ~causal_mask(rows, rows)
+    parts = []
+    for begin in range(0, T, rows):
+        part = q[:, :, begin : begin + rows]
+        n = part.shape[2]
+        seen = S - T + begin + n  # what the last query of the part may look at
+        scores = part @ k[:, :, :seen].transpose(-2, -1)
+        scores[..., seen - n :].masked_fill_(future[:n, :n], -math.inf)
+        parts.append(scores.softmax(dim=-1) @ v[:, :, :seen])
+    return torch.cat(parts, dim=2).float()
+
+
+class FastBlock(nn.Module):
+    """A Block for inference whose matrices are products, in one function: for one token every call counts."""
+
+    def __init__(self, block: Block, prepare: Callable[[nn.Linear], Product], dtype: torch.dtype):
+        """Prepare the four matrices; dtype is that of the attention of many tokens."""
+        super().__init__()
+        self.n_head, self.dtype = block.attn.n_head, dtype
+        self.norms = [
+            (norm.normalized_shape, norm.weight.detach(), norm.bias.detach(), norm.eps)
+            for norm in (block.ln_1, block.ln_2)
+        ]
+        linears = (block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj)
+        self.products = [prepare(linear) for linear in linears]
+
+    def forward(self, x: torch.Tensor, cache: "LayerCache | None" = None) -> torch.Tensor:
+        """Return the residual stream after this block, as `Block.forward` does."""
+        (B, T, C), (ln_1, ln_2) = x.shape, self.norms
+        make_qkv, gather, widen, bring_back = self.products
+        qkv = make_qkv(F.layer_norm(x, *ln_1)).float()
+        q, k, v = qkv.view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
+        if cache is not None:
+            k, v = cache.append(k, v)  # (B, H, T, D) -> (B, H, S, D)
+        x = x + gather(merge_heads(self.attend(q, k, v)))
+        return x + bring_back(F.gelu(widen(F.layer_norm(x, *ln_2)), approximate="tanh"))
+
+    def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """Return what each query gathers: (B, H, T, D), (B, H, S, D) twice -> (B, H, T, D)."""
+        T, S = q.shape[2], k.shape[2]
+        if T == 1 or T == S and self.dtype == torch.float32:
+            return F.scaled_dot_product_attention(q, k, v, is_causal=T > 1)
+        if self.dtype == torch.bfloat16:
+            return attend_in_bfloat16(q, k, v)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=causal_mask(T, S))
+
+
 class FastGPT2(nn.Module):
     """A GPT2 for inference whose matrix products are made for the processor; called like GPT2."""
 
     def __init__(self, model: GPT2, weights: str):
         """Prepare every matrix of model; embeddings and LayerNorms are shared with it."""
         super().__init__()
-        makers, met = MAKERS[weights], vectors_met(model)
+        met = vectors_met(model)
+
+        def prepare(linear: nn.Linear) -> Product:
+            return first_that_suits(
+                MAKERS[weights], linear.weight.detach(), linear.bias.detach(), met[linear]
+            )
+
+        short = weights in ("bfloat16", "int8")
+        dtype = torch.bfloat16 if weights == "int8" and multiplies_bfloat16() else torch.float32
         self.config, self.wte, self.wpe, self.ln_f = model.config, model.wte, model.wpe, model.ln_f
-        self.h = empty_model(model.config).h
-        for name, module in model.h.named_modules():
-            parent, _, leaf = name.rpartition(".")
-            if isinstance(module, nn.Linear):
-                weight, bias = module.weight.detach(), module.bias.detach()
-                module = FastLinear(first_that_suits(makers, weight, bias, met[module]))
-            if isinstance(module, (FastLinear, nn.LayerNorm)):
-                setattr(self.h.get_submodule(parent), leaf, module)
+        self.h = nn.ModuleList(FastBlock(block, prepare, dtype) for block in model.h)
         wte = model.wte.weight.detach()
-        listed = weights in ("bfloat16", "int8")
-        makers = MAKERS["int8" if listed else weights]
+        makers = MAKERS["int8" if short else weights]
         product = first_that_suits(makers, wte, wte.new_zeros(len(wte)), met[model.ln_f])
-        self.head = FastLinear(shortlisted(product, wte) if listed else product)
+        self.head = shortlisted(product, wte) if short else product
 
     @torch.no_grad()
     def forward(
