@@ -18,9 +18,10 @@ import transformers
 from run import gguf_file
 from torch.nn.functional import cross_entropy
 
+from gpt2lib.cache import KVCache
 from gpt2lib.checkpoint import from_pretrained, save_pretrained
 from gpt2lib.config import GPT2Config
-from gpt2lib.fast import fast
+from gpt2lib.fast import FastGPT2, fast
 from gpt2lib.files import replacing
 from gpt2lib.model import GPT2
 from gpt2lib.tokenizer import Tokenizer
@@ -64,12 +65,16 @@ def with_outliers(model: GPT2, factor: float = 20.0) -> GPT2:
     return model
 
 
+def by_way_of_a_cache(model: FastGPT2) -> Logits:
+    """Let a model read a text as `generate` does, into a cache of the dtype that suits it."""
+    return lambda tokens: model(tokens[None], KVCache(model.config, dtype=model.cache_dtype))[0]
+
+
 def program_of(name: str, model: GPT2, tokenizer: Tokenizer, folder: Path) -> Logits:
     """Return what computes the logits of one text; folder holds the model as `save_pretrained` wrote it."""
     kind, weights = name.split()
     if kind == "gpt2lib":
-        quick = fast(model, weights)
-        return lambda tokens: quick(tokens[None])[0]
+        return by_way_of_a_cache(fast(model, weights))
     if kind == "transformers":
         other = transformers.GPT2LMHeadModel.from_pretrained(folder, dtype=getattr(torch, weights)).eval()
         return lambda tokens: other(tokens[None]).logits[0].float()

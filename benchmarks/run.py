@@ -66,7 +66,7 @@ def ours(model: torch.nn.Module) -> Start:
     """Run a model of this library."""
 
     def start(prompt: list[int], texts: int = 1):
-        cache = KVCache(model.config, texts)
+        cache = KVCache(model.config, texts, dtype=getattr(model, "cache_dtype", None))
         new = torch.tensor([prompt] * texts)
 
         @torch.inference_mode()

@@ -273,7 +273,7 @@ class FastBlock(nn.Module):
     """A Block for inference whose matrices are products, in one function: for one token every call counts."""
 
     def __init__(self, block: Block, prepare: Callable[[nn.Linear], Product], dtype: torch.dtype):
-        """Prepare the four matrices; dtype is that of the attention of many tokens."""
+        """Prepare the four matrices; dtype, float32 or bfloat16, is that of many tokens' attention."""
         super().__init__()
         self.n_head, self.dtype = block.attn.n_head, dtype
         self.norms = [
@@ -284,24 +284,25 @@ class FastBlock(nn.Module):
         self.products = [prepare(linear) for linear in linears]
 
     def forward(self, x: torch.Tensor, cache: "LayerCache | None" = None) -> torch.Tensor:
-        """Return the residual stream after this block, as `Block.forward` does."""
-        (B, T, C), (ln_1, ln_2) = x.shape, self.norms
+        """Return the residual stream after this block, as `Block.forward` does; with a cache of any dtype."""
+        B, T, _ = x.shape
+        ln_1, ln_2 = self.norms
         make_qkv, gather, widen, bring_back = self.products
         qkv = make_qkv(F.layer_norm(x, *ln_1)).float()
         q, k, v = qkv.view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
         if cache is not None:
-            k, v = cache.append(k, v)  # (B, H, T, D) -> (B, H, S, D)
+            kept = cache.k.dtype
+            k, v = cache.append(k.to(kept), v.to(kept))  # (B, H, T, D) -> (B, H, S, D)
         x = x + gather(merge_heads(self.attend(q, k, v)))
         return x + bring_back(F.gelu(widen(F.layer_norm(x, *ln_2)), approximate="tanh"))
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return what each query gathers: (B, H, T, D), (B, H, S, D) twice -> (B, H, T, D)."""
         T, S = q.shape[2], k.shape[2]
-        if T == 1 or T == S and self.dtype == torch.float32:
-            return F.scaled_dot_product_attention(q, k, v, is_causal=T > 1)
-        if self.dtype == torch.bfloat16:
+        if T > 32 and self.dtype == torch.bfloat16:  # for fewer it would be slower
             return attend_in_bfloat16(q, k, v)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=causal_mask(T, S))
+        mask = None if T in (1, S) else causal_mask(T, S)
+        return F.scaled_dot_product_attention(q, k.float(), v.float(), mask, is_causal=T == S > 1)
 
 
 class FastGPT2(nn.Module):
@@ -311,11 +312,11 @@ class FastGPT2(nn.Module):
         """Prepare every matrix of model; embeddings and LayerNorms are shared with it."""
         super().__init__()
         met = vectors_met(model)
+        largest = max(block.attn.c_attn(met[block.attn.c_attn]).abs().max().item() for block in model.h)
 
         def prepare(linear: nn.Linear) -> Product:
-            return first_that_suits(
-                MAKERS[weights], linear.weight.detach(), linear.bias.detach(), met[linear]
-            )
+            weight, bias = linear.weight.detach(), linear.bias.detach()
+            return first_that_suits(MAKERS[weights], weight, bias, met[linear])
 
         short = weights in ("bfloat16", "int8")
         dtype = torch.bfloat16 if weights == "int8" and multiplies_bfloat16() else torch.float32
@@ -325,6 +326,8 @@ class FastGPT2(nn.Module):
         makers = MAKERS["int8" if short else weights]
         product = first_that_suits(makers, wte, wte.new_zeros(len(wte)), met[model.ln_f])
         self.head = shortlisted(product, wte) if short else product
+        exact = weights == "float32" or largest > 1000  # float16 ends at 65504; other texts may have more
+        self.cache_dtype = torch.float32 if exact else torch.float16  # what `generate` opens a cache with
 
     @torch.no_grad()
     def forward(
@@ -345,7 +348,8 @@ def fast(model: GPT2, weights: str = "float32") -> nn.Module:
     weights is what the matrices are stored as: float32 (exact to rounding), float16 (nearly), bfloat16
     or int8. On a CPU the products are chosen for it and for torch's present number of threads; a matrix
     that int8 would spoil becomes float16. bfloat16 and int8 make the logits in int8, and the 64 largest
-    once more in float32. Elsewhere the model is copied in this dtype and compiled.
+    once more in float32. `cache_dtype` of the result is what suits its cache; any other will do. Elsewhere
+    the model is copied in this dtype and compiled.
     Later changes to `model` may or may not show; save and move that one. Raises ValueError for other
     weights, for a model that is not float32, and for int8 beside a CPU.
     """

@@ -36,7 +36,8 @@ def generate(
     if use_cache:
         room = min(tokens.shape[1] + max_new_tokens, limit)
         weight = model.wte.weight
-        cache = KVCache(model.config, len(tokens), max_length=room, dtype=weight.dtype, device=weight.device)
+        dtype = getattr(model, "cache_dtype", weight.dtype)  # a model of chapter 10 may want another one
+        cache = KVCache(model.config, len(tokens), max_length=room, dtype=dtype, device=weight.device)
 
     @torch.no_grad()
     def steps() -> Iterator[torch.Tensor]:

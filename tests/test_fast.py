@@ -7,10 +7,20 @@ import shutil
 
 import pytest
 import torch
-from quality import passes, rounding, with_outliers
+from quality import by_way_of_a_cache, passes, rounding, with_outliers
 
 from conftest import shake
-from gpt2lib import GPT2, GPT2Config, KVCache, complete, from_pretrained, generate, save_pretrained
+from gpt2lib import (
+    GPT2,
+    GPT2Config,
+    KVCache,
+    attend,
+    causal_mask,
+    complete,
+    from_pretrained,
+    generate,
+    save_pretrained,
+)
 
 module = importlib.import_module("gpt2lib.fast")
 fast, quantize_rows, quantized_linear = module.fast, module.quantize_rows, module.quantized_linear
@@ -20,8 +30,7 @@ PRIVATE = ("onednn", "onednn_bfloat16", "fbgemm_float16", "fbgemm_int8", "aten_i
 
 def within_bounds(model, weights, tokens):
     """Return whether the gate of benchmarks/quality.py lets these weights through."""
-    quick = fast(model, weights)
-    return passes(weights, *rounding(model, lambda text: quick(text[None])[0], tokens))
+    return passes(weights, *rounding(model, by_way_of_a_cache(fast(model, weights)), tokens))
 
 
 def error(got, want):
@@ -76,9 +85,11 @@ def test_logits_are_those_of_the_plain_model(model, processor, weights):
         assert error(quick(tokens), want) < LIMIT[weights]
         assert error(quick(tokens[:1, :1]), want[:1, :1]) < LIMIT[weights]  # one row takes another way
         assert error(quick(tokens, last_only=True), want[:, -1:]) < LIMIT[weights]
-        cache = KVCache(model.config, 2)
-        parts = [quick(part, cache) for part in tokens.split([7, 1, 1, 30, 1], dim=1)]
-        assert error(torch.cat(parts, dim=1), want) < LIMIT[weights]
+        for dtype in (quick.cache_dtype, torch.float32, torch.bfloat16):
+            cache = KVCache(model.config, 2, dtype=dtype)
+            parts = [quick(part, cache) for part in tokens.split([2, 1, 1, 35, 1], dim=1)]
+            limit = max(LIMIT[weights], 3e-2 * (dtype == torch.bfloat16))
+            assert error(torch.cat(parts, dim=1), want) < limit
 
 
 @pytest.mark.parametrize("weights", LIMIT)
@@ -87,6 +98,57 @@ def test_it_gives_no_gradient_and_leaves_the_model_alone(model, weights):
     logits = fast(model, weights)(torch.tensor([[1, 2, 3]]))
     assert not logits.requires_grad
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+@pytest.mark.parametrize("T, S", [(1, 1), (6, 6), (7, 20), (33, 33), (1, 9), (40, 64)])
+def test_attention_in_bfloat16_is_attention(T, S):
+    q, k, v = (torch.randn(2, 3, n, 16, generator=torch.Generator().manual_seed(n)) for n in (T, S, S + 1))
+    v = v[:, :, 1:]
+    want = attend(q, k, v, causal_mask(T, S))
+    for rows in (4, 128):
+        got = module.attend_in_bfloat16(q, k, v, rows)
+        assert got.dtype == torch.float32 and error(got, want) < 0.01
+        k[:, :, S - T + 1 :] += 1  # later keys change later results only
+        v[:, :, S - T + 1 :] += 1
+        assert torch.equal(module.attend_in_bfloat16(q, k, v, rows)[:, :, 0], got[:, :, 0])
+        want = attend(q, k, v, causal_mask(T, S))
+
+
+def test_int8_attends_to_many_tokens_in_bfloat16_where_the_processor_is_quick_at_it(model, monkeypatch):
+    seen, real = [], module.attend_in_bfloat16
+    monkeypatch.setattr(
+        module, "attend_in_bfloat16", lambda q, k, v: seen.append(q.shape[2]) or real(q, k, v)
+    )
+    for quick_at_it, want in [(True, [40, 40, 40]), (False, [])]:
+        monkeypatch.setattr(module, "multiplies_bfloat16", lambda: quick_at_it)  # noqa: B023
+        seen.clear()
+        tokens = torch.randint(311, (1, 40), generator=torch.Generator().manual_seed(1))
+        for weights in LIMIT:
+            fast(model, weights)(tokens)
+        fast(model, "int8")(tokens[:, :9])
+        assert seen == want
+
+
+@pytest.mark.parametrize("weights", LIMIT)
+def test_generate_opens_the_cache_that_suits(model, weights, monkeypatch):
+    generation, opened = importlib.import_module("gpt2lib.generation"), []
+    monkeypatch.setattr(
+        generation, "KVCache", lambda *args, **options: opened.append(KVCache(*args, **options)) or opened[-1]
+    )
+    quick = fast(model, weights)
+    assert len(list(generate(quick, torch.tensor([[1, 2, 3]]), 4))) == 4
+    [cache] = opened
+    assert cache.length == 6
+    assert cache[0].k.dtype == (torch.float32 if weights == "float32" else torch.float16)
+
+
+def test_keys_too_large_for_float16_are_kept_in_float32(model):
+    with torch.no_grad():
+        model.h[1].attn.c_attn.weight *= 1e5
+    quick = fast(model, "float16")
+    assert quick.cache_dtype == torch.float32
+    cache = KVCache(model.config, dtype=quick.cache_dtype)
+    assert quick(torch.tensor([[1, 2, 3]]), cache).isfinite().all()
 
 
 def test_greedy_text_in_float32_is_the_same():
