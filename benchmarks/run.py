@@ -581,6 +581,7 @@ def main() -> None:
             picture(table, options.out / "speed.png")
             print(result)
         else:
+            print(f"memory gives {limit[0] / 1e9:.0f} GB/s, a float32 product {limit[1] / 1e9:.0f} GFLOP/s")
             for measure, rows in table.times.items():
                 for name in rows:
                     middle, low, high = table.ratio(measure, name)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import platform
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -35,8 +36,9 @@ def quantized_linear(
 ) -> torch.Tensor:
     """Return x @ W.T + bias for the W whose row n is numbers[n] * scale[n], without making W.
 
-    x (M, K) float32 or shorter, numbers int8 (N, K), scale and bias float32 (N,) -> float32 (M, N).
-    The numbers are exact in the dtype of x, in which the product is made.
+    x (M, K) float32 or bfloat16, numbers int8 (N, K), scale and bias float32 (N,) -> float32 (M, N).
+    The numbers are exact in the dtype of x, in which the product is made. (float16 would not do: the
+    sums, not yet scaled, can pass its end.)
     """
     return torch.addcmul(bias, F.linear(x, numbers.to(x.dtype)), scale)
 
@@ -103,7 +105,8 @@ def plain_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
 def onednn(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply with oneDNN, in the dtype of the weight. A private operator of torch.
 
-    torch takes MKL for float32; on many rows oneDNN is up to twice as fast and no less precise.
+    torch takes MKL for float32. On many rows oneDNN is about twice as fast on AMD's processors, and no less
+    precise.
     """
     multiply = torch.ops.mkldnn._linear_pointwise.default
     return lambda x: multiply(x, weight, bias, "none", [], "")
@@ -127,9 +130,11 @@ def fbgemm_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
 
 
 def multiplies_bfloat16() -> bool:
-    """Tell whether the processor is quick at bfloat16, as far as torch knows. A private operator."""
+    """Tell whether the processor multiplies bfloat16 itself, as far as torch knows. Private operators."""
     try:
-        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        if platform.machine() in ("x86_64", "AMD64"):
+            return torch.cpu._is_avx512_bf16_supported()
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()  # on x86 also true where oneDNN imitates it
     except (AttributeError, RuntimeError):
         return False
 
@@ -157,7 +162,7 @@ def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
         span = x.amax(dim=-1, keepdim=True) - low
         span = torch.where(span > 0, span, 1.0)
         y = multiply((x - low).div_(span), packed).sub_(bias)
-        return y.addcmul_(low / span, sums).mul_(span).add_(bias)
+        return torch.addcmul(bias, low, sums).addcmul_(y, span)
 
     return product
 
@@ -193,7 +198,7 @@ def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     least = 2 * torch.get_num_threads()
     parts = min((n for n in range(1, 257) if N % n == 0), key=lambda n: (n < least, abs(n - least)))
     blocks, offsets = weight.view(parts, N // parts, K), bias.view(parts, -1, 1)
-    many = first_that_suits((onednn, plain), weight, bias, weight.new_ones(2, K))
+    many = first_that_suits((onednn, plain), weight, bias, weight.new_ones(4, K))
 
     def product(x: torch.Tensor) -> torch.Tensor:
         if x.numel() > K:
@@ -272,10 +277,10 @@ def attend_in_bfloat16(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: 
 class FastBlock(nn.Module):
     """A Block for inference whose matrices are products, in one function: for one token every call counts."""
 
-    def __init__(self, block: Block, prepare: Callable[[nn.Linear], Product], dtype: torch.dtype):
-        """Prepare the four matrices; dtype, float32 or bfloat16, is that of many tokens' attention."""
+    def __init__(self, block: Block, prepare: Callable[[nn.Linear], Product], in_bfloat16: bool):
+        """Prepare the four matrices; in_bfloat16 says how many tokens attend."""
         super().__init__()
-        self.n_head, self.dtype = block.attn.n_head, dtype
+        self.n_head, self.in_bfloat16 = block.attn.n_head, in_bfloat16
         self.norms = [
             (norm.normalized_shape, norm.weight.detach(), norm.bias.detach(), norm.eps)
             for norm in (block.ln_1, block.ln_2)
@@ -284,7 +289,10 @@ class FastBlock(nn.Module):
         self.products = [prepare(linear) for linear in linears]
 
     def forward(self, x: torch.Tensor, cache: "LayerCache | None" = None) -> torch.Tensor:
-        """Return the residual stream after this block, as `Block.forward` does; with a cache of any dtype."""
+        """Return the residual stream after this block, as `Block.forward` does.
+
+        The cache may hold any floating dtype that the keys and values fit into.
+        """
         B, T, _ = x.shape
         ln_1, ln_2 = self.norms
         make_qkv, gather, widen, bring_back = self.products
@@ -299,15 +307,16 @@ class FastBlock(nn.Module):
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return what each query gathers: (B, H, T, D), (B, H, S, D) twice -> (B, H, T, D)."""
         T, S = q.shape[2], k.shape[2]
-        if T > 32 and self.dtype == torch.bfloat16:  # for fewer it would be slower
+        if T > 32 and self.in_bfloat16:  # for fewer it would be slower
             return attend_in_bfloat16(q, k, v)
         mask = None if T in (1, S) else causal_mask(T, S)
-        return F.scaled_dot_product_attention(q, k.float(), v.float(), mask, is_causal=T == S > 1)
+        return F.scaled_dot_product_attention(q, k.float(), v.float(), mask, is_causal=T == S)
 
 
 class FastGPT2(nn.Module):
     """A GPT2 for inference whose matrix products are made for the processor; called like GPT2."""
 
+    @torch.autocast("cpu", enabled=False)
     def __init__(self, model: GPT2, weights: str):
         """Prepare every matrix of model; embeddings and LayerNorms are shared with it."""
         super().__init__()
@@ -319,9 +328,9 @@ class FastGPT2(nn.Module):
             return first_that_suits(MAKERS[weights], weight, bias, met[linear])
 
         short = weights in ("bfloat16", "int8")
-        dtype = torch.bfloat16 if weights == "int8" and multiplies_bfloat16() else torch.float32
+        in_bfloat16 = weights == "int8" and multiplies_bfloat16()
         self.config, self.wte, self.wpe, self.ln_f = model.config, model.wte, model.wpe, model.ln_f
-        self.h = nn.ModuleList(FastBlock(block, prepare, dtype) for block in model.h)
+        self.h = nn.ModuleList(FastBlock(block, prepare, in_bfloat16) for block in model.h)
         wte = model.wte.weight.detach()
         makers = MAKERS["int8" if short else weights]
         product = first_that_suits(makers, wte, wte.new_zeros(len(wte)), met[model.ln_f])
@@ -330,6 +339,7 @@ class FastGPT2(nn.Module):
         self.cache_dtype = torch.float32 if exact else torch.float16  # what `generate` opens a cache with
 
     @torch.no_grad()
+    @torch.autocast("cpu", enabled=False)  # the dtypes are chosen already
     def forward(
         self, tokens: torch.Tensor, cache: "KVCache | None" = None, *, last_only: bool = False
     ) -> torch.Tensor:
@@ -343,22 +353,22 @@ class FastGPT2(nn.Module):
 
 
 def fast(model: GPT2, weights: str = "float32") -> nn.Module:
-    """Return a model that is called like `model`, writes the same and is quicker; for inference only.
+    """Return a model that is called like `model` and is quicker; for inference only.
 
     weights is what the matrices are stored as: float32 (exact to rounding), float16 (nearly), bfloat16
     or int8. On a CPU the products are chosen for it and for torch's present number of threads; a matrix
     that int8 would spoil becomes float16. bfloat16 and int8 make the logits in int8, and the 64 largest
-    once more in float32. `cache_dtype` of the result is what suits its cache; any other will do. Elsewhere
-    the model is copied in this dtype and compiled.
-    Later changes to `model` may or may not show; save and move that one. Raises ValueError for other
-    weights, for a model that is not float32, and for int8 beside a CPU.
+    once more in float32. `cache_dtype` of the result is what its cache should hold; float32 will do, too.
+    Elsewhere the model is copied in this dtype and compiled. Later changes to `model` may or may not show;
+    save and move that one. Raises ValueError for other weights, for a model that is not float32, and for
+    int8 beside a CPU.
     """
     if weights not in MAKERS:
         raise ValueError(f"weights is {weights!r}; choose one of {', '.join(MAKERS)}")
     wte = model.wte.weight
+    if wte.dtype != torch.float32:
+        raise ValueError(f"the model is {wte.dtype}, but fast starts from float32; load it as float32")
     if wte.device.type == "cpu":
-        if wte.dtype != torch.float32:
-            raise ValueError(f"the model is {wte.dtype}, but fast starts from float32; load it as float32")
         keep_freed_memory()  # the large tensors of a long prompt come and go
         return FastGPT2(model, weights).eval()
     if weights == "int8":

@@ -130,6 +130,14 @@ def test_int8_attends_to_many_tokens_in_bfloat16_where_the_processor_is_quick_at
 
 
 @pytest.mark.parametrize("weights", LIMIT)
+def test_autocast_changes_nothing(model, weights):
+    tokens = torch.randint(311, (1, 40), generator=torch.Generator().manual_seed(1))
+    want = fast(model, weights)(tokens)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(fast(model, weights)(tokens), want)
+
+
+@pytest.mark.parametrize("weights", LIMIT)
 def test_generate_opens_the_cache_that_suits(model, weights, monkeypatch):
     generation, opened = importlib.import_module("gpt2lib.generation"), []
     monkeypatch.setattr(
@@ -322,6 +330,8 @@ def test_unknown_weights_and_other_dtypes_are_refused(model):
         fast(model, "int4")
     with pytest.raises(ValueError, match="starts from float32"):
         fast(model.half())
+    with pytest.raises(ValueError, match="starts from float32"):
+        fast(model.to("meta"))
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler here")
