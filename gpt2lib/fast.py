@@ -162,7 +162,7 @@ def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
         span = x.amax(dim=-1, keepdim=True) - low
         span = torch.where(span > 0, span, 1.0)
         y = multiply((x - low).div_(span), packed).sub_(bias)
-        return torch.addcmul(bias, low, sums).addcmul_(y, span)
+        return y.mul_(span).addcmul_(low, sums).add_(bias)
 
     return product
 
