@@ -278,7 +278,7 @@ class FastBlock(nn.Module):
     """A Block for inference whose matrices are products, in one function: for one token every call counts."""
 
     def __init__(self, block: Block, prepare: Callable[[nn.Linear], Product], in_bfloat16: bool):
-        """Prepare the four matrices; in_bfloat16 says how many tokens attend."""
+        """Prepare the four matrices; many tokens attend in bfloat16 if in_bfloat16, else in float32."""
         super().__init__()
         self.n_head, self.in_bfloat16 = block.attn.n_head, in_bfloat16
         self.norms = [
@@ -321,7 +321,6 @@ class FastGPT2(nn.Module):
         """Prepare every matrix of model; embeddings and LayerNorms are shared with it."""
         super().__init__()
         met = vectors_met(model)
-        largest = max(block.attn.c_attn(met[block.attn.c_attn]).abs().max().item() for block in model.h)
 
         def prepare(linear: nn.Linear) -> Product:
             weight, bias = linear.weight.detach(), linear.bias.detach()
@@ -335,8 +334,12 @@ class FastGPT2(nn.Module):
         makers = MAKERS["int8" if short else weights]
         product = first_that_suits(makers, wte, wte.new_zeros(len(wte)), met[model.ln_f])
         self.head = shortlisted(product, wte) if short else product
-        exact = weights == "float32" or largest > 1000  # float16 ends at 65504; other texts may have more
-        self.cache_dtype = torch.float32 if exact else torch.float16  # what `generate` opens a cache with
+        self.cache_dtype = torch.float32  # what `generate` opens a cache with
+        if weights != "float32":
+            with torch.no_grad():
+                largest = max(c(met[c]).abs().max() for c in (block.attn.c_attn for block in model.h))
+            if largest < 1000:  # float16 ends at 65504; other texts may have more
+                self.cache_dtype = torch.float16
 
     @torch.no_grad()
     @torch.autocast("cpu", enabled=False)  # the dtypes are chosen already
