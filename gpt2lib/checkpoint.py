@@ -1,6 +1,8 @@
 """Loading and saving weights in the published format. Built in chapter 05."""
 
 import json
+import math
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -112,24 +114,45 @@ def empty_model(config: GPT2Config) -> GPT2:
         return GPT2(config)
 
 
-def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """Return a checkpoint's tensors under the names and in the shapes of `GPT2`.
+def _stored_tensors(paths: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the name and the tensor of everything in these files, the largest first.
 
+    A tensor is mapped from its file, each in a mapping of its own: its memory is free again as soon
+    as the caller drops it. Raises ValueError if a file is damaged.
+    """
+    places = []
+    for path in paths:
+        try:
+            with safe_open(path, framework="pt") as file:
+                places += [(math.prod(file.get_slice(name).get_shape()), path, name) for name in file.keys()]
+        except SafetensorError as error:
+            raise ValueError(f"{path} is damaged ({error}); download or save it again") from error
+    for _, path, name in sorted(places, key=lambda place: -place[0]):
+        with safe_open(path, framework="pt") as file:
+            yield name, file.get_tensor(name)
+
+
+def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Return a checkpoint's tensors under the names and in the shapes of `GPT2`, contiguous in memory.
+
+    One tensor is read at a time, so this takes little more memory than the weights themselves.
     Raises ValueError, naming the tensors, if the files are damaged or do not hold exactly the
     weights of a GPT-2 of these sizes.
     """
     expected = {name: weight.shape for name, weight in empty_model(config).named_parameters()}
     weights = {}
-    for path in _weight_files(directory):
-        try:
-            with safe_open(path, framework="pt") as file:
-                for stored in file.keys():
-                    renamed = rename_weight(stored, file.get_tensor(stored))
-                    if renamed is not None:
-                        weights[renamed[0]] = renamed[1].to(dtype)  # no copy of what has the dtype already
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged ({error}); download or save it again") from error
-    head = weights.pop("lm_head.weight", None)
+    for stored, tensor in _stored_tensors(_weight_files(directory)):
+        renamed = rename_weight(stored, tensor)
+        if renamed is not None:
+            name, weight = renamed
+            # a transposed view would be multiplied by other kernels, and so be rounded differently
+            weights[name] = torch.empty(weight.shape, dtype=dtype).copy_(weight)
+        if {"lm_head.weight", "wte.weight"} <= weights.keys():
+            if not torch.equal(weights.pop("lm_head.weight"), weights["wte.weight"]):
+                raise ValueError(
+                    f"lm_head.weight in {directory} differs from wte.weight, but GPT-2 uses one matrix for "
+                    f"both; load a model with tied embeddings"
+                )
     missing, unknown = expected.keys() - weights.keys(), weights.keys() - expected.keys()
     if missing or unknown:
         raise ValueError(
@@ -142,11 +165,6 @@ def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dic
         raise ValueError(
             f"{_some(wrong)} in {directory} have another shape than config.json says: {name} is "
             f"{tuple(weights[name].shape)} and should be {tuple(expected[name])}; check config.json"
-        )
-    if head is not None and not torch.equal(head, weights["wte.weight"]):
-        raise ValueError(
-            f"lm_head.weight in {directory} differs from wte.weight, but GPT-2 uses one matrix for both; "
-            f"load a model with tied embeddings"
         )
     return weights
 

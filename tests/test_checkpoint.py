@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -119,6 +122,47 @@ def test_the_square_matrix_is_transposed(theirs):
     model, directory = theirs
     got, _ = from_pretrained(directory)
     assert torch.equal(got.h[1].attn.c_proj.weight, model.transformer.h[1].attn.c_proj.weight.T)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16])
+def test_weights_are_contiguous_and_memory_of_their_own(theirs, stored, dtype):
+    model, directory = theirs
+    model.to(stored).save_pretrained(directory)
+    weights = dict(from_pretrained(directory, dtype=dtype)[0].named_parameters())
+    (directory / "model.safetensors").write_bytes(b"")  # as a program that doesn't replace files whole does
+    for name, weight in weights.items():
+        assert weight.is_contiguous() and weight.dtype == dtype, name
+        assert weight.untyped_storage().nbytes() == weight.nbytes, name
+    want = model.transformer.h[1].mlp.c_fc.weight.T.to(dtype)
+    assert torch.equal(weights["h.1.mlp.c_fc.weight"], want)
+
+
+LOAD = """
+import re, sys, torch
+from gpt2lib import Tokenizer, from_pretrained
+
+def memory(kind):
+    return int(re.search(kind + r":\\s+(\\d+) kB", open("/proc/self/status").read())[1]) * 1024
+
+from_pretrained("tales"), Tokenizer.gpt2()  # what the first call allocates besides
+open("/proc/self/clear_refs", "w").write("5")  # the peak starts here
+before = memory("VmRSS")
+model, _ = from_pretrained(sys.argv[1])
+print((memory("VmHWM") - before) / sum(weight.nbytes for weight in model.parameters()))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of a part")
+@pytest.mark.parametrize("variant", ["float32", "float16", "head", "shards"])
+def test_loading_takes_little_more_memory_than_the_weights(tmp_path, variant):
+    model = their_model(vocab_size=20_000, n_positions=64, n_embd=512, n_layer=6, n_head=8)
+    model.to(torch.float16 if variant == "float16" else torch.float32)
+    model.save_pretrained(tmp_path, max_shard_size="20MB" if variant == "shards" else "1GB")
+    if variant == "head":
+        rewrite(tmp_path, lambda t: t | {"lm_head.weight": t["transformer.wte.weight"].clone()})
+    ran = subprocess.run([sys.executable, "-c", LOAD, tmp_path], capture_output=True, text=True, check=True)
+    assert 0.8 < float(ran.stdout) <= 1.15
 
 
 REFUSED = {
