@@ -70,6 +70,8 @@ class CausalSelfAttention(nn.Module):
         self.n_head = config.n_head
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
+        self.attn_pdrop = config.attn_pdrop  # the two dropouts act in training only, see chapter 08
+        self.resid_dropout = nn.Dropout(config.resid_pdrop)
 
     def forward(self, x: torch.Tensor, cache: "LayerCache | None" = None) -> torch.Tensor:
         """Return what each token gathered: (B, T, C) -> (B, T, C).
@@ -82,9 +84,10 @@ class CausalSelfAttention(nn.Module):
         if cache is not None:
             k, v = cache.append(k, v)  # (B, H, T, D) -> (B, H, S, D)
         T, S = x.shape[1], k.shape[2]
+        dropped = self.attn_pdrop if self.training else 0.0
         if T == S:  # nothing cached: the fused form builds the causal mask itself
-            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropped, is_causal=True)
         else:  # one new token may look at everything, so it needs no mask
             mask = None if T == 1 else causal_mask(T, S, device=x.device)
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.c_proj(merge_heads(y))
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropped)
+        return self.resid_dropout(self.c_proj(merge_heads(y)))

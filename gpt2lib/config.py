@@ -17,6 +17,9 @@ class GPT2Config:
     n_layer: int = 12  # blocks on top of each other
     n_head: int = 12  # H: attention heads in a block; each is n_embd / n_head wide
     layer_norm_epsilon: float = 1e-5  # keeps LayerNorm from dividing by zero
+    embd_pdrop: float = 0.0  # dropout, in training only (chapter 08): of the sum of the embeddings
+    attn_pdrop: float = 0.0  # of the attention weights
+    resid_pdrop: float = 0.0  # of what attention and MLP add to the residual stream
 
     def __post_init__(self):
         for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
@@ -28,6 +31,10 @@ class GPT2Config:
                 f"n_embd is {self.n_embd} and n_head is {self.n_head}, but every head gets the same "
                 f"width; choose an n_embd that is a multiple of n_head"
             )
+        for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
+            share = getattr(self, name)
+            if not isinstance(share, (int, float)) or not 0 <= share < 1:
+                raise ValueError(f"{name} is {share!r}, but it must be at least 0 and below 1")
         if not self.layer_norm_epsilon > 0:
             raise ValueError(f"layer_norm_epsilon is {self.layer_norm_epsilon!r}, but it must be above 0")
 

@@ -102,6 +102,7 @@ class GPT2(nn.Module):
         self.config = config
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+        self.drop = nn.Dropout(config.embd_pdrop)  # acts in training only, see chapter 08
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
         self.reset_parameters()
@@ -127,7 +128,7 @@ class GPT2(nn.Module):
         """
         start = 0 if cache is None else cache.length
         check_tokens(tokens, self.config, start)
-        x = embed(tokens, self.wte.weight, self.wpe.weight, start)
+        x = self.drop(embed(tokens, self.wte.weight, self.wpe.weight, start))
         for i, block in enumerate(self.h):
             x = block(x, None if cache is None else cache[i])
         x = self.ln_f(x[:, -1:] if last_only else x)

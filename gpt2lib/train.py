@@ -91,6 +91,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="the part of the run in which the learning rate rises",
     )
     add("--weight-decay", type=float, default=0.1)
+    add("--dropout", type=float, help="of embeddings, attention and residual; GPT-2 had 0.1 (default: none)")
+    add("--average", type=float, default=0.0, help="average the weights over this last part of the run")
     add("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the matrix products")
     add("--compile", action="store_true", help="compile the model first; pays on GPUs")
     add("--seed", type=int, default=0)
@@ -111,6 +113,7 @@ def settings_of(options: argparse.Namespace) -> TrainingConfig:
         weight_decay=options.weight_decay,
         micro_batches=options.micro_batches,
         dtype=options.dtype,
+        average=options.average,
         seed=options.seed,
     )
 
@@ -124,12 +127,21 @@ def open_tokenizer(options: argparse.Namespace, text: str) -> Tokenizer:
     return Tokenizer.train(text, options.vocab_size)
 
 
+def with_dropout(config: GPT2Config, dropout: float | None) -> GPT2Config:
+    """Return the config with one rate for all three dropouts, or as it is for None."""
+    if dropout is None:
+        return config
+    return replace(config, embd_pdrop=dropout, attn_pdrop=dropout, resid_pdrop=dropout)
+
+
 def model_config(options: argparse.Namespace, vocab_size: int) -> GPT2Config:
     """Return the sizes of the model that the options ask for."""
     if options.preset:
         sizes = GPT2Config.preset(options.preset)
-        return replace(sizes, vocab_size=vocab_size, n_positions=max(sizes.n_positions, options.context))
-    return GPT2Config(vocab_size, options.context, options.width, options.layers, options.heads)
+        sizes = replace(sizes, vocab_size=vocab_size, n_positions=max(sizes.n_positions, options.context))
+    else:
+        sizes = GPT2Config(vocab_size, options.context, options.width, options.layers, options.heads)
+    return with_dropout(sizes, options.dropout)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -154,6 +166,9 @@ def run(options: argparse.Namespace) -> None:
         if options.preset or options.vocab_size:
             raise ValueError("--start brings sizes and tokenizer along; leave out --preset and --vocab-size")
         model, tokenizer = from_pretrained(options.start)
+        weights = model.state_dict()
+        model = GPT2(with_dropout(model.config, options.dropout))
+        model.load_state_dict(weights)
     else:
         tokenizer = open_tokenizer(options, text)
         torch.manual_seed(options.seed)
@@ -181,11 +196,12 @@ def run(options: argparse.Namespace) -> None:
 
     def save() -> None:
         model.eval()
-        bits = bits_per_byte(model, tokenizer, validation) if validation else None
+        with trainer.averaged_weights():
+            bits = bits_per_byte(model, tokenizer, validation) if validation else None
+            save_pretrained(model, tokenizer, options.out)
         model.train()
         history.append([trainer.step, sum(losses) / len(losses), bits])
         losses.clear()
-        save_pretrained(model, tokenizer, options.out)
         with replacing(options.out / "history.json") as path:
             path.write_text(json.dumps(history), "utf-8")
         with replacing(state_path) as path:

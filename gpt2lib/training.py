@@ -84,12 +84,15 @@ class TrainingConfig:
     clip: float = 1.0  # the largest norm that the gradient of an update may have
     micro_batches: int = 1  # parts that a batch is cut into where it does not fit into memory whole
     dtype: str = "float32"  # of the matrix products: float32 or bfloat16
-    seed: int = 0  # of the choice of stretches
+    average: float = 0.0  # the last part of the run over which the weights are averaged, 0.1 for a tenth
+    seed: int = 0  # of the choice of stretches and of dropout
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "context", "micro_batches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but it must be at least 1")
+        if not 0 <= self.average <= 1:
+            raise ValueError(f"average is {self.average}, but it is a part of the run, from 0 to 1")
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype is {self.dtype!r}; choose float32 or bfloat16")
 
@@ -147,6 +150,7 @@ class Trainer:
             fused=True,
         )
         self.step = 0
+        self.mean = None  # the mean of the weights over the last part of the run
         if next(model.parameters()).device.type == "cpu":
             keep_freed_memory()
         sample_batch(tokens, 1, config.context)  # refuses a text that is too short now, not later
@@ -173,29 +177,64 @@ class Trainer:
         inputs, targets = (part.chunk(self.processes)[self.rank].to(device) for part in (inputs, targets))
         loss = torch.zeros((), device=device)
         micro_batches = zip(inputs.chunk(config.micro_batches), targets.chunk(config.micro_batches))
-        for i, (x, y) in enumerate(micro_batches):
-            with self._gradients_stay_here(i < config.micro_batches - 1):
-                with torch.autocast(device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"):
-                    logits = self.replica(x)
-                part = next_token_loss(logits, y) / config.micro_batches  # the mean over the whole batch
-                part.backward()
-            loss += part.detach()
+        with self._dropout_of_this_step(device):
+            for i, (x, y) in enumerate(micro_batches):
+                with self._gradients_stay_here(i < config.micro_batches - 1):
+                    with torch.autocast(device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"):
+                        logits = self.replica(x)
+                    part = next_token_loss(logits, y) / config.micro_batches  # the mean over the whole batch
+                    part.backward()
+                loss += part.detach()
         if self.processes > 1:
             dist.all_reduce(loss)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
+        self._average()
         return Progress(self.step, loss.item() / self.processes, lr, norm.item())
+
+    @contextlib.contextmanager
+    def _dropout_of_this_step(self, device: torch.device) -> Iterator[None]:
+        """Let dropout draw from the seed and the step alone, so that a resumed run drops the same."""
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed((self.config.seed + self.step) * self.processes + self.rank)
+            yield
 
     def _gradients_stay_here(self, here: bool) -> contextlib.AbstractContextManager:
         """Keep DistributedDataParallel from exchanging gradients before the last micro-batch."""
         return self.replica.no_sync() if here and self.processes > 1 else contextlib.nullcontext()
 
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Take the present weights into the mean, once the last part of the run has begun."""
+        done = self.step - math.floor(self.config.steps * (1 - self.config.average))  # weights to be in it
+        weights = list(self.model.parameters())
+        if done == 1:
+            self.mean = [weight.detach().clone() for weight in weights]
+        elif done > 1:
+            torch._foreach_lerp_(self.mean, weights, 1 / done)
+
+    @contextlib.contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Let the model have the averaged weights inside a `with`, to be measured or saved.
+
+        Nothing changes before the averaging has begun. Source: Izmailov et al. 2018, section 3.2.
+        """
+        weights = list(self.model.parameters())
+        present = [weight.detach().clone() for weight in weights] if self.mean else []
+        with torch.no_grad():
+            torch._foreach_copy_(weights[: len(present)], self.mean or [])
+            try:
+                yield
+            finally:
+                torch._foreach_copy_(weights[: len(present)], present)
+
     def state_dict(self) -> dict:
         """Return all that a run needs to go on exactly as if it had never stopped."""
         return {
             "step": self.step,
+            "mean": self.mean,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
@@ -203,7 +242,7 @@ class Trainer:
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from what `state_dict` returned."""
-        self.step = state["step"]
+        self.step, self.mean = state["step"], state["mean"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
