@@ -17,7 +17,10 @@ from gpt2lib.files import replacing
 from gpt2lib.model import GPT2
 from gpt2lib.tokenizer import Tokenizer
 
-SIZES = ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "layer_norm_epsilon")
+SIZES = (
+    "vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "layer_norm_epsilon",
+    "embd_pdrop", "attn_pdrop", "resid_pdrop",
+)  # fmt: skip
 SHIPPED = ("tales",)  # the models that come with gpt2lib
 TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 # what GPT-2 does where a config.json could say otherwise
