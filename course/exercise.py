@@ -1,15 +1,27 @@
 """What an exercise is: the cases that an answer must get right, and the mistakes that it may make."""
 
 import importlib
-import pkgutil
-from collections.abc import Callable, Sequence
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from textwrap import dedent
+from types import ModuleType
 from typing import Any
 
 import course.exercises
-from course.source import chapters, definitions
+from course.edits import Answer, EditedMistake, answer_in
+from course.source import CourseError, chapters, definitions
+
+TITLE = re.compile(r"# (\d+\.\d+) (\w+) · level ([123]) · (\d+) minutes")
+TITLE_LIKE = "# 3.4 attend · level 1 · 5 minutes"
+HEADINGS = "headings are `## Hints`, `## Mistakes` and ones like `### no-scale · hint 1`"
+FROM_CODE = ("cases", "run", "styles", "arguments", "tolerance", "differentiable", "fields")
+HEADING = re.compile(r"### ([a-z0-9][a-z0-9-]*) · hint ([123])")
+FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 
 
 @dataclass(frozen=True)
@@ -33,30 +45,57 @@ class Exercise:
     done: str  # one sentence on what a right answer gives the learner
     hints: tuple[str, str, str]
     cases: Callable[[], Sequence[tuple]]  # makes fresh arguments for each case, the smallest case first
-    mistakes: Sequence[Mistake]
-    styles: Sequence[Callable] = ()  # right answers written in other ways, for the tests
+    mistakes: Sequence[Mistake | EditedMistake]
+    styles: Sequence[Callable | str] = ()  # right answers written in other ways; text stands in the gap
     run: Callable[..., Any] = field(default=lambda answer, *arguments: answer(*arguments))
     arguments: tuple[str, ...] = ()  # what the parts of a case are called, where `run` takes other ones
     tolerance: float = 1e-5  # for floats, absolute and relative
     differentiable: bool = False  # training has to send gradients through the answer
+    fields: Mapping[str, Callable] = field(default_factory=dict)  # {name} in a message: name(got, want)
 
     @property
     def chapter(self) -> Path:
         """The notebook in solutions/ that it stands in."""
-        return chapters(f"{int(self.number.split('.')[0]):02}_")[0]
+        return notebook_of(self.number)
 
     @property
     def reference(self) -> Callable:
         """The answer in solutions/."""
         return definitions(self.chapter)[self.name]
 
+    def right_answers(self) -> list[Callable]:
+        """Return the answer in solutions/ and those in other styles."""
+        others = bases(self.number, self.name, tuple(written(self.styles)))[1:]
+        made = [base.run(base.text) for base in others]
+        return [self.reference, *made, *(style for style in self.styles if callable(style))]
+
+
+def written(styles: Sequence[Callable | str]) -> list[str]:
+    """Return those of the right answers that are text."""
+    return [style for style in styles if isinstance(style, str)]
+
+
+def notebook_of(number: str) -> Path:
+    """Return the notebook in solutions/ of an exercise's number."""
+    return chapters(f"{int(number.split('.')[0]):02}_")[0]
+
+
+@cache
+def bases(number: str, name: str, styles: tuple[str, ...]) -> list[Answer]:
+    """Return the right answers that a diff may change: that in solutions/ first, then other styles."""
+    answer = answer_in(notebook_of(number), name)
+    return [answer, *(answer.with_gap(dedent(style).strip("\n") + "\n") for style in styles)]
+
 
 @cache
 def exercises() -> dict[str, Exercise]:
-    """Return every exercise of the course, in order, under its number."""
-    found = []
-    for module in pkgutil.iter_modules(course.exercises.__path__):
-        found += importlib.import_module(f"course.exercises.{module.name}").EXERCISES
+    """Return every exercise of the course, in order, under its number.
+
+    They come from the folders of the chapters, and from modules where chapters are not folders yet.
+    """
+    root = Path(course.exercises.__path__[0])
+    found = [exercise for path in sorted(root.glob("ch*.py")) for exercise in module_at(path).EXERCISES]
+    found += [read_exercise(path) for path in sorted(root.glob("ch*/*.md"))]  # they replace those of modules
     found.sort(key=lambda exercise: [int(part) for part in exercise.number.split(".")])
     return {exercise.number: exercise for exercise in found}
 
@@ -67,3 +106,59 @@ def find(key: str) -> Exercise:
         if key in (exercise.number, exercise.name):
             return exercise
     raise KeyError(f"no exercise is called {key!r}; there are {', '.join(exercises())}")
+
+
+def module_at(path: Path) -> ModuleType:
+    """Return the module in a file, also where a folder of the same name stands beside it."""
+    spec = importlib.util.spec_from_file_location(f"course.exercises.{path.stem}_module", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def read_exercise(path: Path) -> Exercise:
+    """Return the exercise in NAME.md and NAME.py. course/exercises/README.md describes the two.
+
+    Raises CourseError where the text has another form.
+    """
+    module = importlib.import_module(f"course.exercises.{path.parent.name}.{path.stem}")
+    code = {name: getattr(module, name) for name in FROM_CODE if hasattr(module, name)}
+    blocks: list[tuple[str, str]] = []
+
+    def put_away(match: re.Match) -> str:  # a line of code may look like a heading
+        blocks.append(match.groups())
+        return f"\0{len(blocks) - 1}\0"
+
+    beginning, *sections = re.split(r"^(?=##)", FENCED.sub(put_away, path.read_text("utf-8")), flags=re.M)
+    title, _, done = beginning.partition("\n")
+    if not (match := TITLE.fullmatch(title)):
+        raise CourseError(f"{path.name} begins with {title!r}, but should begin like `{TITLE_LIKE}`")
+    number, name, level, minutes = match.groups()
+    hints: list[str] = []
+    mistakes: list[Mistake | EditedMistake] = []
+    right = partial(bases, number, name, tuple(written(code.get("styles", ()))))
+    for section in sections:
+        heading, _, body = section.partition("\n")
+        if heading == "## Hints":
+            hints = [one_line(hint) for hint in re.split(r"^\d\. ", body, flags=re.M)[1:]]
+        elif match := HEADING.fullmatch(heading):
+            says = one_line(re.sub(r"\0\d+\0", "", body))
+            spellings = [blocks[int(i)] for i in re.findall(r"\0(\d+)\0", body)]
+            if not says or not spellings or {kind for kind, _ in spellings} - {"diff", "python"}:
+                raise CourseError(f"{path.name}, {heading!r}: needs ```diff or ```python, and a message")
+            mistakes += [
+                EditedMistake(match[1], says, int(match[2]), text, kind == "diff", right)
+                for kind, text in spellings
+            ]
+        elif heading != "## Mistakes":
+            raise CourseError(f"{path.name} has the heading {heading!r}; {HEADINGS}")
+    mistakes += getattr(module, "extra", ())
+    return Exercise(
+        number, name, int(level), int(minutes), one_line(done), tuple(hints), mistakes=mistakes, **code
+    )
+
+
+def one_line(text: str) -> str:
+    """Return a text without its line breaks."""
+    return " ".join(text.split())

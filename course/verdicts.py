@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from course.exercise import Exercise, find
+from course.edits import EditedMistake, pairs
+from course.exercise import Exercise, Mistake, find
 
+PAIRS_LIMIT = 1.0  # processor seconds for finding two mistakes at once
 TIME_LIMIT = 10.0  # processor seconds for all cases of one exercise; the references need less than one
 
 
@@ -261,12 +263,48 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
     evidence = compare(exercise, first, got.results[first], want.results[first])
     for mistake in exercise.mistakes:
         if alike(got, exercise, mistake.wrong):
-            says = mistake.says
-            if callable(says):
-                says = says(got.results[first], want.results[first])
+            says = said(exercise, mistake, got.results[first], want.results[first])
             return Verdict(False, mistake.id, f"{says}\n{evidence}", mistake.hint)
+    if found := two_mistakes(exercise, got):
+        one, other = (said(exercise, mistake, got.results[first], want.results[first]) for mistake in found)
+        return Verdict(
+            False,
+            " + ".join(mistake.id for mistake in found),
+            f"There are two mistakes here. First: {one} Second: {other}\n{evidence}",
+            found[0].hint,
+        )
     diagnosis, says = symptom(exercise, got, first, want.results[first], answer)
     return Verdict(False, diagnosis, f"{says}\n{evidence}" if diagnosis != "raises" else says)
+
+
+def two_mistakes(exercise: Exercise, got: Attempt) -> tuple[EditedMistake, EditedMistake] | None:
+    """Return two known mistakes that together do what an answer did, or None if none are found in time."""
+    if all(isinstance(result, Raised) for result in got.results):
+        return None  # its own error says more
+    end = time.process_time() + PAIRS_LIMIT
+    for first, second, wrong in pairs(exercise.mistakes):
+        if alike(got, exercise, wrong):
+            return first, second
+        if time.process_time() > end:
+            break
+    return None
+
+
+def said(exercise: Exercise, mistake: Mistake | EditedMistake, got: Any, want: Any) -> str:
+    """Return the message of a mistake, with its fields filled in."""
+    if callable(mistake.says):
+        return mistake.says(got, want)
+
+    def fill(match: re.Match) -> str:
+        name, form = match.groups()
+        if name in exercise.fields:
+            return format(exercise.fields[name](got, want), form)
+        _, *both = first_part(got, want, exercise.tolerance)
+        value = both[name == "want"]
+        return format(value, form) if form else brief(value)
+
+    names = "|".join(map(re.escape, [*exercise.fields, "got", "want"]))
+    return re.sub(rf"\{{({names}):?([^{{}}]*)\}}", fill, mistake.says)
 
 
 def passes_gradients(exercise: Exercise, answer: Callable) -> bool:
