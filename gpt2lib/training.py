@@ -222,13 +222,13 @@ class Trainer:
         Nothing changes before the averaging has begun. Source: Izmailov et al. 2018, section 3.2.
         """
         weights = list(self.model.parameters())
-        present = [weight.detach().clone() for weight in weights] if self.mean else []
+        present = [weight.detach().clone() for weight in weights]
         with torch.no_grad():
-            torch._foreach_copy_(weights[: len(present)], self.mean or [])
+            torch._foreach_copy_(weights, self.mean or present)
             try:
                 yield
             finally:
-                torch._foreach_copy_(weights[: len(present)], present)
+                torch._foreach_copy_(weights, present)
 
     def state_dict(self) -> dict:
         """Return all that a run needs to go on exactly as if it had never stopped."""
