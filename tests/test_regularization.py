@@ -76,6 +76,15 @@ def test_the_averaged_weights_are_the_mean_of_the_last_part_of_the_run(small):
     assert not torch.allclose(seen[4], seen[-1], atol=1e-5)
 
 
+def test_without_averaging_the_weights_are_the_present_ones(small):
+    trainer = run(small)
+    trainer.update()
+    before = small.wte.weight.detach().clone()
+    with trainer.averaged_weights():
+        assert torch.allclose(small.wte.weight, before, atol=1e-7)
+    assert torch.allclose(small.wte.weight, before, atol=1e-7)
+
+
 def test_a_resumed_run_drops_and_averages_as_an_uninterrupted_one(dropping):
     start = {name: weight.clone() for name, weight in dropping.state_dict().items()}
     whole = run(dropping, average=0.6)
