@@ -3,7 +3,7 @@
 Names are loaded when they are first used, so that a command loads no more than it needs.
 """
 
-from importlib import import_module
+from course.lazy import lazy
 
 _MODULE_OF = {
     "Verdict": "verdicts",
@@ -18,9 +18,4 @@ _MODULE_OF = {
 
 __all__ = list(_MODULE_OF)
 
-
-def __getattr__(name: str):
-    """Import a public name from its module."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'course' has no attribute {name!r}")
-    return getattr(import_module(f"course.{_MODULE_OF[name]}"), name)
+lazy(__name__, _MODULE_OF)

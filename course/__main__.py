@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from course.source import NOTEBOOKS, CourseError
+from course.source import HERE, CourseError
 
 
 def parse() -> argparse.Namespace:
@@ -25,7 +25,7 @@ def parse() -> argparse.Namespace:
     command("restore", "bring the course's own gpt2lib/ back; what was there goes into saved/")
     updating = command("update", "carry your answers into the present edition of the notebooks")
     updating.add_argument(
-        "folder", nargs="?", type=Path, default=NOTEBOOKS, help="where your filled-in ones are"
+        "folder", nargs="?", type=Path, default=HERE.notebooks, help="where your filled-in ones are"
     )
     command("graduate", "test your library with the whole suite; draw a certificate if it passes")
     building = command("build", "write notebooks/ and gpt2lib/ from solutions/")

@@ -1,29 +1,33 @@
 """From solutions/ to notebooks/ and gpt2lib/: the answers out, the export cells into modules."""
 
 import ast
+import inspect
 import subprocess
 import sys
-from collections import defaultdict
+import tempfile
+import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
 
+from course.lazy import lazy
 from course.source import (
     GAP,
-    LIBRARY,
-    NOTEBOOKS,
-    ROOT,
+    HERE,
     STUB,
+    Course,
     CourseError,
     body,
-    chapters,
     code_cells,
     is_definition,
+    is_public,
     module_of,
     names_of,
     parsed,
     read,
+    write_whole,
 )
 
 KEPT_METADATA = ("tags", "jupyter")
@@ -31,8 +35,6 @@ NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-COMMANDS = ("train",)  # modules that are run with `python -m`, not imported from
-SENTENCE = "Learn GPT-2 by building it: the library that the notebooks of this course become."
 
 
 def dumps(notebook: nbformat.NotebookNode) -> str:
@@ -84,22 +86,27 @@ def with_outputs_of(new: nbformat.NotebookNode, old: nbformat.NotebookNode) -> n
     return normalise(new)
 
 
-def ruff(*arguments: str, text: str) -> str:
-    """Return a module's text after one run of ruff over it. Raises CourseError with what ruff found."""
-    command = [
-        sys.executable,
-        "-m",
-        "ruff",
-        *arguments,
-        "--quiet",
-        "--stdin-filename",
-        "gpt2lib/module.py",
-        "-",
-    ]
-    done = subprocess.run(command, input=text, capture_output=True, text=True, encoding="utf-8", cwd=ROOT)
-    if done.returncode:
-        raise CourseError((done.stdout + done.stderr).strip())
-    return done.stdout
+def ruff(texts: dict[str, str], rules: str = "F821,F811,E501") -> dict[str, str]:
+    """Return the texts of modules with their imports sorted and everything formatted, in one run of ruff.
+
+    Raises CourseError with what breaks one of the rules: by default a name that no cell of the module
+    defines (F821), a name defined twice (F811), a long line (E501).
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {name: Path(folder, "gpt2lib", f"{name}.py") for name in texts}
+        for name, path in paths.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(texts[name], "utf-8")
+        for command in (
+            ["check", "--fix", "--fixable=I,F401", f"--select=I,F401,{rules}", "--output-format=concise"],
+            ["format"],
+        ):
+            config = f"--config={HERE.root / 'pyproject.toml'}"
+            command = [sys.executable, "-m", "ruff", *command, "--quiet", "--no-cache", config, "gpt2lib"]
+            done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", cwd=folder)
+            if done.returncode:
+                raise CourseError((done.stdout + done.stderr).strip())
+        return {name: path.read_text("utf-8") for name, path in paths.items()}
 
 
 def is_type_checking(statement: ast.stmt) -> bool:
@@ -145,118 +152,142 @@ def is_string(statement: ast.stmt) -> bool:
     )
 
 
-def module_text(chapter: str, cells: list[nbformat.NotebookNode], rules: str = "F821,F811,E501") -> str:
-    """Return the text of a module: docstring, imports at the top, then the definitions in order.
+@dataclass
+class Module:
+    """A module of the library: its cells, and the names that they define."""
 
-    Raises CourseError if the first cell does not begin with a docstring, or if the module breaks one of
-    ruff's rules: a name that none of its cells defines (F821), or defined twice (F811); a long line (E501).
-    """
-    first = parsed(cells[0])[0]
-    if not is_string(first):
-        raise CourseError(f"cell {cells[0].id}: the first cell of a module begins with its docstring")
-    docstring = f'"""{first.value.value.strip()} Built in chapter {chapter}."""'
-    imports, parts = [], []
-    for cell in cells:
-        lines = body(cell).split("\n")
-        for statement in reversed(parsed(cell)):
-            is_import = isinstance(statement, (ast.Import, ast.ImportFrom)) or is_type_checking(statement)
-            if is_import:
-                imports.insert(0, "\n".join(lines[statement.lineno - 1 : statement.end_lineno]))
-            if is_import or statement is first or (is_string(statement) and cell is cells[0]):
-                del lines[statement.lineno - 1 : statement.end_lineno]
-        parts.append("\n".join(lines).strip())
-    imports.sort(key=lambda text: text.startswith("if TYPE_CHECKING"))
-    if any(name == "main" for cell in cells for statement in parsed(cell) for name in names_of(statement)):
-        parts.append('if __name__ == "__main__":\n    main()')
-    text = "\n\n".join([docstring, "\n".join(imports), *(part for part in parts if part)]) + "\n"
-    text = ruff("check", "--select=I,F401", "--fix", text=text)
-    ruff("check", f"--select={rules}", text=text)
-    return ruff("format", text=text)
+    name: str
+    chapter: str  # the number of its one chapter: "03"
+    cells: list[nbformat.NotebookNode] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """What the cells define, in order."""
+        return [name for cell in self.cells for statement in parsed(cell) for name in names_of(statement)]
+
+    @property
+    def public(self) -> list[str]:
+        """What gpt2lib offers of it: the definitions in `#| export` cells, not those in `#| exporti` ones."""
+        names = Module(self.name, self.chapter, [cell for cell in self.cells if is_public(cell)]).names
+        return [name for name in names if not name.startswith("_")]
+
+    def text(self) -> str:
+        """Return the docstring, the imports, then the definitions in order, as ruff has yet to see them.
+
+        Raises CourseError if the first cell does not begin with a docstring.
+        """
+        first = next(iter(parsed(self.cells[0])), None)
+        if first is None or not is_string(first):
+            raise CourseError(
+                f"cell {self.cells[0].id}: the first cell of a module begins with its docstring"
+            )
+        docstring = f'"""{first.value.value.strip()} Built in chapter {self.chapter}."""'
+        imports, parts = [], []
+        for cell in self.cells:
+            lines = body(cell).split("\n")
+            for statement in reversed(parsed(cell)):
+                is_import = isinstance(statement, (ast.Import, ast.ImportFrom)) or is_type_checking(statement)
+                if is_import:
+                    imports.insert(0, "\n".join(lines[statement.lineno - 1 : statement.end_lineno]))
+                if is_import or statement is first:
+                    del lines[statement.lineno - 1 : statement.end_lineno]
+            parts.append("\n".join(lines).strip())
+        imports.sort(key=lambda text: text.startswith("if TYPE_CHECKING"))
+        if "main" in self.names:
+            parts.append('if __name__ == "__main__":\n    main()')
+        return "\n\n".join([docstring, "\n".join(imports), *(part for part in parts if part)]) + "\n"
 
 
-def init_text(public: dict[str, str]) -> str:
+def modules(course: Course = HERE) -> list[Module]:
+    """Return the modules that the notebooks build. Raises CourseError where a rule is broken."""
+    found: dict[str, Module] = {}
+    owner: dict[str, str] = {}
+    for path in course.chapters():
+        for cell in code_cells(read(path)):
+            name = module_of(cell)
+            if name is None:
+                continue
+            module = found.setdefault(name, Module(name, path.name[:2]))
+            where = f"{path.name}, cell {cell.id} ({name})"
+            if module.chapter != path.name[:2]:
+                raise CourseError(
+                    f"{where}: chapter {module.chapter} builds {name}; a module has one chapter"
+                )
+            try:
+                check_export_cell(cell, may_have_docstring=not module.cells)
+            except CourseError as error:
+                raise CourseError(f"{where}: {error}") from None
+            module.cells.append(cell)
+            for defined in Module(name, module.chapter, [cell]).names:
+                if defined in owner and defined != "main":
+                    raise CourseError(f"{where}: {defined} is defined already in {owner[defined]}")
+                owner[defined] = where
+    return list(found.values())
+
+
+def check_imports(module: Module, known: dict[str, Module]) -> None:
+    """Raise CourseError if a module imports from gpt2lib what no export cell defines."""
+    for cell in module.cells:
+        for statement in ast.walk(ast.Module(parsed(cell), [])):
+            if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("gpt2lib."):
+                source = known.get(statement.module.removeprefix("gpt2lib."))
+                for alias in statement.names:
+                    if source is None or alias.name not in source.names:
+                        raise CourseError(f"cell {cell.id}: {statement.module} has no {alias.name}")
+
+
+def init_text(modules: list[Module]) -> str:
     """Return gpt2lib/__init__.py: every public name and its module, loaded when it is first asked for."""
-    table = "\n".join(f'    "{name}": "{module}",' for name, module in sorted(public.items()))
-    text = f'''"""{SENTENCE}
+    module_of = {name: module.name for module in modules for name in module.public}
+    imports = "\n    ".join(
+        f"from gpt2lib.{m.name} import {', '.join(m.public)}" for m in modules if m.public
+    )
+    table = "\n".join(f"    {name!r}: {module_of[name]!r}," for name in sorted(module_of))
+    names = "\n".join(f"    {name!r}," for name in sorted(module_of))
+    code = inspect.getsource(lazy).replace("def lazy", "def _lazy")
+    sentence = tomllib.loads((HERE.root / "pyproject.toml").read_text("utf-8"))["project"]["description"]
+    return f'''"""{sentence}
 
 Names are loaded when they are first used, so that `import gpt2lib` is quick and a tokenizer needs
 no torch.
 """
 
-from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for type checkers and editors, which run nothing
+    {imports or "pass"}
 
 _MODULE_OF = {{
 {table}
 }}
-
-__all__ = list(_MODULE_OF)
-
-
-def __getattr__(name: str):
-    """Import a public name from its module."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'gpt2lib' has no attribute {{name!r}}")
-    return getattr(import_module(f"gpt2lib.{{_MODULE_OF[name]}}"), name)
+__all__ = [
+{names}
+]
 
 
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted([*globals(), *_MODULE_OF])
+{code}
+
+_lazy(__name__, _MODULE_OF)
 '''
-    return ruff("format", text=text)
 
 
-def library() -> Iterator[tuple[Path, str]]:
-    """Yield each file of gpt2lib/ with its text. Raises CourseError where a rule is broken."""
-    cells, chapter_of, names, owner, public = defaultdict(list), {}, defaultdict(list), {}, {}
-    for path in chapters():
-        for cell in code_cells(read(path)):
-            module = module_of(cell)
-            if module is None:
-                continue
-            where = f"{path.name}, cell {cell.id} ({module})"
-            if chapter_of.setdefault(module, path.name[:2]) != path.name[:2]:
-                raise CourseError(
-                    f"{where}: chapter {chapter_of[module]} builds {module}; a module has one chapter"
-                )
-            try:
-                check_export_cell(cell, may_have_docstring=not cells[module])
-            except CourseError as error:
-                raise CourseError(f"{where}: {error}") from None
-            for statement in parsed(cell):
-                for name in names_of(statement):
-                    if name in owner and name != "main":
-                        raise CourseError(f"{where}: {name} is defined already in {owner[name]}")
-                    owner[name] = where
-                    names[module].append(name)
-                    is_constant = not is_definition(statement)
-                    if not (name.startswith("_") or is_constant or module in COMMANDS):
-                        public[name] = module
-            cells[module].append(cell)
-    for module, own in cells.items():
+def library(course: Course = HERE) -> dict[Path, str]:
+    """Return each file of gpt2lib/ with its text. Raises CourseError where a rule is broken."""
+    found = {module.name: module for module in modules(course)}
+    texts = {"__init__": init_text(list(found.values()))}
+    for name, module in found.items():
         try:
-            for cell in own:
-                check_imports(cell, names)
-            yield LIBRARY / f"{module}.py", module_text(chapter_of[module], own)
+            check_imports(module, found)
+            texts[name] = module.text()
         except CourseError as error:
-            raise CourseError(f"gpt2lib/{module}.py from chapter {chapter_of[module]}: {error}") from None
-    yield LIBRARY / "__init__.py", init_text({name: public[name] for name in public if name not in names})
+            raise CourseError(f"gpt2lib/{name}.py from chapter {module.chapter}: {error}") from None
+    return {course.library / f"{name}.py": text for name, text in ruff(texts).items()}
 
 
-def check_imports(cell: nbformat.NotebookNode, names: dict[str, list[str]]) -> None:
-    """Raise CourseError if a cell imports from gpt2lib what no export cell defines."""
-    for statement in ast.walk(ast.Module(parsed(cell), [])):
-        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("gpt2lib."):
-            module = statement.module.removeprefix("gpt2lib.")
-            for alias in statement.names:
-                if alias.name not in names.get(module, ()):
-                    raise CourseError(f"cell {cell.id}: {statement.module} has no {alias.name}")
-
-
-def editions(only: str = "") -> Iterator[tuple[Path, str]]:
+def editions(course: Course = HERE, only: str | int = "") -> Iterator[tuple[Path, str]]:
     """Yield each learner's notebook with its text; unchanged cells keep their outputs."""
-    for path in chapters(only):
-        target = NOTEBOOKS / path.name
+    for path in course.chapters(only):
+        target = course.notebooks / path.name
         try:
             new = learners_edition(read(path))
         except CourseError as error:
@@ -266,46 +297,49 @@ def editions(only: str = "") -> Iterator[tuple[Path, str]]:
         yield target, dumps(new)
 
 
-def build(only: str = "") -> None:
+def build(course: Course = HERE, only: str | int = "") -> None:
     """Write gpt2lib/ and the learner's notebooks; print what changed."""
-    for path, text in [*library(), *editions(only)]:
+    for path, text in [*library(course).items(), *editions(course, only)]:
         if not path.exists() or path.read_text("utf-8") != text:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
-            print("wrote", path.relative_to(ROOT))
+            write_whole(path, text)
+            print("wrote", course.where(path))
 
 
-def drift() -> list[str]:
+def drift(course: Course = HERE) -> list[str]:
     """Return what is not as the build would write it, one line for each file."""
-    wrong, expected = [], {}
-    expected.update(library())
+    return [*library_drift(course), *edition_drift(course)]
+
+
+def library_drift(course: Course) -> Iterator[str]:
+    """Yield a line for each file of gpt2lib/ that is not as the build would write it."""
+    expected = library(course)
     for path, text in expected.items():
         if not path.exists():
-            wrong.append(f"{path.relative_to(ROOT)} is missing")
+            yield f"{course.where(path)} is missing"
         elif (found := path.read_text("utf-8")) != text:
             pairs = zip(found.splitlines() + [None], text.splitlines() + [None])
             line = next(n for n, (f, t) in enumerate(pairs, start=1) if f != t)
-            wrong.append(f"{path.relative_to(ROOT)}, line {line}")
-    for path in sorted(LIBRARY.glob("*.py")):
+            yield f"{course.where(path)}, line {line}"
+    for path in sorted(course.library.glob("*.py")):
         if path not in expected:
-            wrong.append(f"{path.relative_to(ROOT)} comes from no notebook")
-    for path in chapters():
-        if dumps(normalise(read(path))) != path.read_text("utf-8"):
-            wrong.append(f"{path.relative_to(ROOT)} has noise in it")
-        target = NOTEBOOKS / path.name
+            yield f"{course.where(path)} comes from no notebook"
+
+
+def edition_drift(course: Course) -> Iterator[str]:
+    """Yield a line for each notebook that has noise in it or is not as the build would write it."""
+    for path in course.chapters():
+        target = course.notebooks / path.name
         if not target.exists():
-            wrong.append(f"{target.relative_to(ROOT)} is missing")
+            yield f"{course.where(target)} is missing"
             continue
-        want, found = learners_edition(read(path)), read(target)
-        if dumps(normalise(found)) != target.read_text("utf-8"):
-            wrong.append(f"{target.relative_to(ROOT)} has noise in it")
-        for w, f in zip(want.cells, found.cells):
+        for stored in (path, target):
+            if dumps(normalise(read(stored))) != stored.read_text("utf-8"):
+                yield f"{course.where(stored)} has noise in it"
+        want, found = learners_edition(read(path)).cells, read(target).cells
+        for w, f in zip(want, found):
             if (w.id, w.cell_type, w.source, w.metadata) != (f.id, f.cell_type, f.source, f.metadata):
-                wrong.append(f"{target.relative_to(ROOT)}, cell {f.id}")
+                yield f"{course.where(target)}, cell {f.id}"
                 break
         else:
-            if len(want.cells) != len(found.cells):
-                wrong.append(
-                    f"{target.relative_to(ROOT)} has {len(found.cells)} cells, not {len(want.cells)}"
-                )
-    return wrong
+            if len(want) != len(found):
+                yield f"{course.where(target)} has {len(found)} cells, not {len(want)}"

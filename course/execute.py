@@ -8,7 +8,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from course.build import build, dumps, normalise
-from course.source import NOTEBOOKS, ROOT, chapters, code_cells, read
+from course.source import HERE, code_cells, read, write_whole
 
 IGNORED = "nbval-ignore-output"
 
@@ -33,9 +33,9 @@ def execute(only: str = "", fresh: bool = False) -> None:
 
     Outputs that differ from run to run (times, sampled text) stay as they were, unless fresh.
     """
-    build(only)
-    for source in chapters(only):
-        for path in (source, NOTEBOOKS / source.name):
+    build(only=only)
+    for source in HERE.chapters(only):
+        for path in (source, HERE.notebooks / source.name):
             start = time.perf_counter()
             notebook = read(path)
             before = {cell.id: (cell.source, cell.outputs) for cell in code_cells(notebook)}
@@ -46,5 +46,5 @@ def execute(only: str = "", fresh: bool = False) -> None:
                     cell.outputs = outputs
             text = dumps(normalise(notebook))
             if path.read_text("utf-8") != text:
-                path.write_text(text, encoding="utf-8", newline="\n")
-            print(f"ran {path.relative_to(ROOT)} in {time.perf_counter() - start:.1f} s")
+                write_whole(path, text)
+            print(f"ran {HERE.where(path)} in {time.perf_counter() - start:.1f} s")

@@ -9,37 +9,38 @@ from matplotlib.patches import FancyBboxPatch
 
 from course.figures import BLUE, GREEN, GREY
 from course.keeping import keep, kept_names
-from course.source import LIBRARY, ROOT
+from course.source import HERE, Course
 from gpt2lib.files import replacing
 
 # What holds for any library of these names; test_build is about the course's own edition.
 SUITE = ("parity", "tokenizer", "checkpoint", "sampling", "errors", "training", "fast")
 
 
-def graduate(out: Path = ROOT / "certificate.png") -> bool:
+def graduate(course: Course = HERE) -> bool:
     """Keep every chapter, test the library that comes of it, and draw a certificate if all passes."""
-    print(keep())
-    theirs = kept_names()
+    print(keep(course=course))
+    theirs = kept_names(course)
     if not theirs:
         print(
             "Nothing in gpt2lib is yours yet: solve an exercise with ### Exercise above it, then come back."
         )
         return False
-    tests = [str(ROOT / "tests" / f"test_{name}.py") for name in SUITE]
-    passed = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], cwd=ROOT).returncode == 0
+    tests = [str(course.root / "tests" / f"test_{name}.py") for name in SUITE]
+    passed = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], cwd=course.root).returncode == 0
     if not passed:
         print(
             "Not yet: the tests above say what your library does differently. `python -m course restore` is there."
         )
         return False
-    draw(theirs, out)
+    out = course.root / "certificate.png"
+    draw(theirs, out, course)
     print(f"Your GPT-2 passes the whole test suite, parity with transformers included. See {out.name}.")
     return True
 
 
-def draw(theirs: dict[str, list[str]], out: Path) -> None:
+def draw(theirs: dict[str, list[str]], out: Path, course: Course) -> None:
     """Draw the certificate: every module, and in it the names of what the learner wrote."""
-    modules = sorted(path.stem for path in LIBRARY.glob("*.py") if path.stem != "__init__")
+    modules = sorted(path.stem for path in course.library.glob("*.py") if path.stem != "__init__")
     figure = plt.figure(figsize=(8.5, 6), layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()

@@ -11,17 +11,15 @@ from pathlib import Path
 
 import nbformat
 
-from course.build import dumps, learners_edition, library, module_text, normalise, ruff
+from course.build import Module, dumps, learners_edition, library, normalise, ruff
 from course.exercise import exercises
 from course.source import (
     GAP,
-    LIBRARY,
-    NOTEBOOKS,
-    ROOT,
+    HERE,
     STUB,
+    Course,
     CourseError,
     body,
-    chapters,
     code_cells,
     is_definition,
     module_of,
@@ -31,35 +29,34 @@ from course.source import (
 )
 from gpt2lib.files import replacing
 
-SAVED = ROOT / "saved"  # what keep, restore and update replaced, oldest first
 YOURS = re.compile(r"^Yours: (.+?)\.$", re.M)
 
 
-def save(path: Path) -> None:
+def save(path: Path, course: Course) -> None:
     """Put a copy of a file into saved/, under a name that is not taken."""
     if not path.exists():
         return
-    SAVED.mkdir(exist_ok=True)
-    numbers = [name.stem.rsplit("-", 1)[1] for name in SAVED.glob(f"{path.stem}-*{path.suffix}")]
+    course.saved.mkdir(exist_ok=True)
+    numbers = [name.stem.rsplit("-", 1)[1] for name in course.saved.glob(f"{path.stem}-*{path.suffix}")]
     last = max((int(number) for number in numbers if number.isdecimal()), default=0)
-    with replacing(SAVED / f"{path.stem}-{last + 1}{path.suffix}") as copy:
+    with replacing(course.saved / f"{path.stem}-{last + 1}{path.suffix}") as copy:
         copy.write_bytes(path.read_bytes())
 
 
-def write(path: Path, text: str) -> bool:
+def write(path: Path, text: str, course: Course) -> bool:
     """Write a file whole, saving what was there; return whether anything changed."""
     if path.exists() and path.read_text("utf-8") == text:
         return False
-    save(path)
+    save(path, course)
     with replacing(path) as temporary:
         temporary.write_text(text, "utf-8", newline="\n")
     return True
 
 
-def kept_names() -> dict[str, list[str]]:
+def kept_names(course: Course = HERE) -> dict[str, list[str]]:
     """Return, for each module of the library, what in it is the learner's."""
     found = {}
-    for path in sorted(LIBRARY.glob("*.py")):
+    for path in sorted(course.library.glob("*.py")):
         docstring = path.read_text("utf-8").partition('"""')[2].partition('"""')[0]
         if match := YOURS.search(docstring):
             found[path.stem] = match[1].split(", ")
@@ -111,7 +108,9 @@ def answers_in(
     return found
 
 
-def with_helpers(module: str, cells: list, notebook: nbformat.NotebookNode, chapter: str) -> str:
+def with_helpers(
+    module: str, cells: list, notebook: nbformat.NotebookNode, chapter: str, docstring: str = ""
+) -> str:
     """Return a module's text; what its cells use and only other cells of the learner's define comes along.
 
     Raises CourseError if a name is defined nowhere.
@@ -119,7 +118,8 @@ def with_helpers(module: str, cells: list, notebook: nbformat.NotebookNode, chap
     helpers: list = []
     while True:
         try:
-            return module_text(chapter, [cells[0], *helpers, *cells[1:]], rules="F821")
+            text = Module(module, chapter, [cells[0], *helpers, *cells[1:]]).text()
+            return ruff({module: text}, rules="F821")[module]
         except CourseError as error:
             missing = re.findall(r"Undefined name `(\w+)`", str(error))
             added = False
@@ -157,23 +157,25 @@ def lines_of(cell: nbformat.NotebookNode, statement: ast.stmt) -> str:
     return "\n".join(body(cell).split("\n")[first - 1 : statement.end_lineno])
 
 
-def keep(only: str = "") -> str:
+def keep(only: str = "", course: Course = HERE) -> str:
     """Write the modules of a chapter (or of all) from the learner's notebooks; return what became of them.
 
     Their answers go in where they pass, the reference where they do not. What was there before is
     saved.
     """
     report = []
-    for path in chapters(only):
-        mine = NOTEBOOKS / path.name
+    for path in course.chapters(only):
+        mine = course.notebooks / path.name
         if mine.exists():
-            report += keep_chapter(read(path), read(mine), path.name[:2])
+            report += keep_chapter(read(path), read(mine), path.name[:2], course)
     if not report:
         return "nothing to keep: no exercise of this chapter goes into the library"
     return "\n".join([*report, "Restart the kernel of notebooks that are open, and they run your code."])
 
 
-def keep_chapter(solution: nbformat.NotebookNode, notebook: nbformat.NotebookNode, chapter: str) -> list[str]:
+def keep_chapter(
+    solution: nbformat.NotebookNode, notebook: nbformat.NotebookNode, chapter: str, course: Course
+) -> list[str]:
     """Write the modules of one chapter; return a line for each."""
     answers = answers_in(notebook, solution)
     modules: dict[str, list] = {}
@@ -200,8 +202,8 @@ def keep_chapter(solution: nbformat.NotebookNode, notebook: nbformat.NotebookNod
         text = with_helpers(module, both, notebook, chapter)
         if yours:
             text = text.replace('."""\n', f'.\n\nYours: {", ".join(yours)}.\n"""\n', 1)
-            text = ruff("format", text=text)
-        changed = write(LIBRARY / f"{module}.py", text)
+            text = ruff({module: text}, rules="F821")[module]
+        changed = write(course.library / f"{module}.py", text, course)
         gaps = [
             n for cell in cells if "### BEGIN SOLUTION" in cell.source for n in exercise_names(defined(cell))
         ]
@@ -244,26 +246,26 @@ def why_not(
             "    verdict = examine(number, getattr(m, find(number).name))\n"
             "    if not verdict.passed: print(); print(json.dumps(verdict.message)); break"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE.root)
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["it stops Python"])[-1]
     said = done.stdout.strip().splitlines()
     return json.loads(said[-1]).splitlines()[0] if said and said[-1].startswith('"') else None
 
 
-def restore() -> list[str]:
+def restore(course: Course = HERE) -> list[str]:
     """Bring the reference library back; return the modules that changed. What was there is saved."""
-    return [path.stem for path, text in library() if write(path, text)]
+    return [path.stem for path, text in library(course).items() if write(path, text, course)]
 
 
-def update(folder: Path = NOTEBOOKS, only: str = "") -> list[str]:
+def update(folder: Path, only: str = "", course: Course = HERE) -> list[str]:
     """Carry the answers in a folder of filled-in notebooks into the course's present edition.
 
     The learner's own cells come along, each after the cell that it followed. Returns a line for each
     notebook. What was there is saved.
     """
     report = []
-    for path in chapters(only):
+    for path in course.chapters(only):
         old_path, solution = folder / path.name, read(path)
         if not old_path.exists():
             continue
@@ -287,7 +289,7 @@ def update(folder: Path = NOTEBOOKS, only: str = "") -> list[str]:
         for i, cell in enumerate(new.cells):
             cells += [cell, *extras.get(i, [])]
         new.cells = cells
-        write(NOTEBOOKS / path.name, dumps(normalise(new)))
+        write(course.notebooks / path.name, dumps(normalise(new)), course)
         report.append(
             f"notebooks/{path.name}: {len(answers)} answers and {own} cells of your own carried over"
         )

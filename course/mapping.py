@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course.exercise import Exercise, exercises
-from course.source import NOTEBOOKS, ROOT
+from course.source import HERE
 from gpt2lib.files import replacing
 
-FILE = ROOT / ".progress.json"
+FILE = HERE.progress
 BOX = "display:inline-block;width:26px;line-height:22px;margin:1px;text-align:center;color:white;border-radius:3px"
 COLOURS = {"✓": "#009E73", "✗": "#D55E00", "○": "#9ca3af"}
 
@@ -27,7 +27,7 @@ def recorded() -> dict[str, str]:
 def record(name: str, state: str) -> None:
     """Remember the state of an exercise, if it is a learner's notebook that was checked."""
     states = recorded()
-    if Path.cwd() != NOTEBOOKS or os.environ.get("PYTEST_CURRENT_TEST") or states.get(name) == state:
+    if Path.cwd() != HERE.notebooks or os.environ.get("PYTEST_CURRENT_TEST") or states.get(name) == state:
         return
     with replacing(FILE) as path:
         path.write_text(json.dumps(states | {name: state}), "utf-8")

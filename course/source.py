@@ -1,31 +1,111 @@
-"""Reading the notebooks: cells, their marks, and what they define."""
+"""Where the parts of the course are, and reading the notebooks: cells, their marks, and what they define."""
 
 import ast
+import os
 import re
-from functools import cache
+import tempfile
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 
-ROOT = Path(__file__).resolve().parent.parent
-SOLUTIONS, NOTEBOOKS, LIBRARY = ROOT / "solutions", ROOT / "notebooks", ROOT / "gpt2lib"
-
-EXPORT = re.compile(r"\A#\| export (\w+)[ \t]*\n")
+EXPORT = re.compile(r"\A#\| (exporti?) (\w+)[ \t]*\n")  # exporti: into the module, but not offered by gpt2lib
 GAP = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION$", re.M | re.S)
 MARKS = re.compile(r"^[ \t]*### (?:BEGIN|END) SOLUTION\n?", re.M)
 STUB = ("# YOUR CODE HERE", "raise NotImplementedError")
+TRANSPARENT = re.compile(r"\A\s*%%(?:time|capture)\b.*\n")  # cell magics that run the cell as it stands
 
 
 class CourseError(Exception):
     """Say which cell of which notebook breaks which rule of the course."""
 
 
-def chapters(only: str = "") -> list[Path]:
-    """Return the solution notebooks in order, or the one whose name starts with `only`."""
-    paths = [path for path in sorted(SOLUTIONS.glob("[0-9][0-9]_*.ipynb")) if path.name.startswith(only)]
-    if not paths:
-        raise CourseError(f"no notebook in {SOLUTIONS.name}/ starts with {only!r}")
-    return paths
+@dataclass(frozen=True)
+class Course:
+    """One copy of the course, and where its parts are."""
+
+    root: Path
+
+    @property
+    def solutions(self) -> Path:
+        """The notebooks with the answers: the one source."""
+        return self.root / "solutions"
+
+    @property
+    def notebooks(self) -> Path:
+        """The learner's notebooks."""
+        return self.root / "notebooks"
+
+    @property
+    def library(self) -> Path:
+        """The package that the notebooks become."""
+        return self.root / "gpt2lib"
+
+    @property
+    def saved(self) -> Path:
+        """What keep, restore and update replaced."""
+        return self.root / "saved"
+
+    @property
+    def progress(self) -> Path:
+        """The file with the last state of each exercise."""
+        return self.root / ".progress.json"
+
+    def chapters(self, only: str | int = "") -> list[Path]:
+        """Return the solution notebooks in order, or the one that `only` names.
+
+        only is a number (3, "03"), a name ("masked_attention", "03_masked_attention.ipynb") or an
+        exercise's number ("3.2"). Raises CourseError if it fits no chapter, or several.
+        """
+        paths = sorted(self.solutions.glob("[0-9][0-9]_*.ipynb"))
+        if not paths:
+            raise CourseError(f"no notebooks in {self.solutions}")
+        text = str(only).strip()
+        if not text:
+            return paths
+        if number := re.fullmatch(r"0*(\d+)(\.\d+)?|0*(\d+)_\w*(\.ipynb)?", Path(text).name):
+            found = [path for path in paths if int(path.name[:2]) == int(number[1] or number[3])]
+        else:
+            word = Path(text).stem.lower()
+            found = [path for path in paths if word in path.stem.lower()]
+        if len(found) == 1:
+            return found
+        names = ", ".join(path.stem for path in found or paths)
+        raise CourseError(f"{'more than one' if found else 'no'} notebook fits {text!r}; there are {names}")
+
+    def where(self, path: Path) -> str:
+        """Return a path as the course's folder shows it."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+
+ROOT = Path(__file__).resolve().parent.parent
+HERE = Course(ROOT)  # the copy that this module belongs to
+
+
+def chapters(only: str | int = "") -> list[Path]:
+    """Return the solution notebooks of this copy of the course, or one of them."""
+    return HERE.chapters(only)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all, whoever else is writing it; it gets an ordinary file's mode."""
+    content = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before it gets its name
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -43,18 +123,35 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 def module_of(cell: nbformat.NotebookNode) -> str | None:
     """Return the module of the library that a cell goes into, or None."""
     match = EXPORT.match(cell.source)
-    return match[1] if match else None
+    return match[2] if match else None
+
+
+def is_public(cell: nbformat.NotebookNode) -> bool:
+    """Tell whether gpt2lib offers what a cell defines."""
+    match = EXPORT.match(cell.source)
+    return bool(match) and match[1] == "export"
 
 
 def body(cell: nbformat.NotebookNode) -> str:
-    """Return a cell's code without the marks."""
-    return MARKS.sub("", EXPORT.sub("", cell.source))
+    """Return a cell's code without the marks, as Python: IPython itself decides what it means by % ! ?"""
+    return as_python(MARKS.sub("", EXPORT.sub("", cell.source)))
+
+
+@lru_cache(maxsize=4096)
+def as_python(text: str) -> str:
+    """Return the Python that IPython makes of a cell's text."""
+    return TransformerManager().transform_cell(TRANSPARENT.sub("\n", text)).rstrip("\n")
+
+
+@lru_cache(maxsize=4096)
+def _statements(text: str) -> list[ast.stmt]:
+    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # a cell may await
+    return compile(text, "<cell>", "exec", flags).body
 
 
 def parsed(cell: nbformat.NotebookNode) -> list[ast.stmt]:
-    """Return the statements of a cell; lines for IPython (% and !) count as nothing."""
-    text = re.sub(r"^([ \t]*)[%!].*$", r"\1pass", body(cell), flags=re.M)
-    return ast.parse(text).body
+    """Return the statements of a cell. Raises SyntaxError where IPython would."""
+    return list(_statements(body(cell)))
 
 
 def names_of(statement: ast.stmt) -> list[str]:
@@ -63,7 +160,10 @@ def names_of(statement: ast.stmt) -> list[str]:
         return [statement.name]
     if isinstance(statement, ast.Assign):
         return [
-            node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)
+            node.id
+            for target in statement.targets
+            for node in ast.walk(target)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
         ]
     if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
         return [statement.target.id]

@@ -4,12 +4,38 @@ Names are loaded when they are first used, so that `import gpt2lib` is quick and
 no torch.
 """
 
-from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for type checkers and editors, which run nothing
+    from gpt2lib.attention import CausalSelfAttention, attend, causal_mask, merge_heads, split_heads
+    from gpt2lib.cache import KVCache, LayerCache
+    from gpt2lib.checkpoint import from_pretrained, save_pretrained
+    from gpt2lib.config import GPT2Config
+    from gpt2lib.embeddings import embed, unembed
+    from gpt2lib.fast import FastGPT2, fast
+    from gpt2lib.generation import complete, generate
+    from gpt2lib.mlp import MLP, gelu
+    from gpt2lib.model import GPT2, Block, layer_norm
+    from gpt2lib.sampling import Sampler, greedy, keep_top_k, keep_top_p, scale_temperature
+    from gpt2lib.tokenizer import END_OF_TEXT, Tokenizer
+    from gpt2lib.training import (
+        Progress,
+        Trainer,
+        TrainingConfig,
+        bits_per_byte,
+        decay_groups,
+        keep_freed_memory,
+        learning_rate,
+        mean_loss,
+        next_token_loss,
+        sample_batch,
+        train,
+    )
 
 _MODULE_OF = {
     "Block": "model",
     "CausalSelfAttention": "attention",
-    "FastBlock": "fast",
+    "END_OF_TEXT": "tokenizer",
     "FastGPT2": "fast",
     "GPT2": "model",
     "GPT2Config": "config",
@@ -21,29 +47,17 @@ _MODULE_OF = {
     "Tokenizer": "tokenizer",
     "Trainer": "training",
     "TrainingConfig": "training",
-    "aten_int8": "fast",
     "attend": "attention",
-    "attend_in_bfloat16": "fast",
     "bits_per_byte": "training",
-    "bpe": "tokenizer",
-    "bytes_to_unicode": "tokenizer",
     "causal_mask": "attention",
-    "check_tokens": "model",
     "complete": "generation",
-    "count_pairs": "tokenizer",
     "decay_groups": "training",
     "embed": "embeddings",
-    "empty_model": "checkpoint",
-    "fbgemm_float16": "fast",
-    "fbgemm_int8": "fast",
-    "first_that_suits": "fast",
-    "float32_in_parts": "fast",
+    "fast": "fast",
     "from_pretrained": "checkpoint",
     "gelu": "mlp",
     "generate": "generation",
     "greedy": "sampling",
-    "initial_std": "model",
-    "is_near": "fast",
     "keep_freed_memory": "training",
     "keep_top_k": "sampling",
     "keep_top_p": "sampling",
@@ -51,43 +65,89 @@ _MODULE_OF = {
     "learning_rate": "training",
     "mean_loss": "training",
     "merge_heads": "attention",
-    "merge_pair": "tokenizer",
-    "multiplies_bfloat16": "fast",
     "next_token_loss": "training",
-    "onednn": "fast",
-    "onednn_bfloat16": "fast",
-    "plain": "fast",
-    "plain_bfloat16": "fast",
-    "plain_float16": "fast",
-    "plain_int8": "fast",
-    "quantize_rows": "fast",
-    "quantized_linear": "fast",
-    "read_config": "checkpoint",
-    "read_merges": "tokenizer",
-    "read_weights": "checkpoint",
-    "rename_weight": "checkpoint",
-    "replacing": "files",
     "sample_batch": "training",
     "save_pretrained": "checkpoint",
     "scale_temperature": "sampling",
-    "shortlisted": "fast",
     "split_heads": "attention",
-    "split_text": "tokenizer",
-    "train_merges": "tokenizer",
+    "train": "training",
     "unembed": "embeddings",
-    "vectors_met": "fast",
 }
+__all__ = [
+    "Block",
+    "CausalSelfAttention",
+    "END_OF_TEXT",
+    "FastGPT2",
+    "GPT2",
+    "GPT2Config",
+    "KVCache",
+    "LayerCache",
+    "MLP",
+    "Progress",
+    "Sampler",
+    "Tokenizer",
+    "Trainer",
+    "TrainingConfig",
+    "attend",
+    "bits_per_byte",
+    "causal_mask",
+    "complete",
+    "decay_groups",
+    "embed",
+    "fast",
+    "from_pretrained",
+    "gelu",
+    "generate",
+    "greedy",
+    "keep_freed_memory",
+    "keep_top_k",
+    "keep_top_p",
+    "layer_norm",
+    "learning_rate",
+    "mean_loss",
+    "merge_heads",
+    "next_token_loss",
+    "sample_batch",
+    "save_pretrained",
+    "scale_temperature",
+    "split_heads",
+    "train",
+    "unembed",
+]
 
-__all__ = list(_MODULE_OF)
+
+def _lazy(package: str, module_of: dict[str, str]) -> None:
+    """Let a package take each public name from its module when it is first used.
+
+    A name that is a module's too, as `gpt2lib.fast` is, is that module, and calling it calls the function.
+    """
+    import sys
+    from importlib import import_module
+    from importlib.util import find_spec
+    from types import ModuleType
+
+    def load(name: str):
+        return getattr(import_module(f"{package}.{module_of[name]}"), name)
+
+    class CallableModule(ModuleType):
+        def __call__(self, *arguments, **options):
+            return load(self.__name__.rpartition(".")[2])(*arguments, **options)
+
+    class LazyPackage(ModuleType):
+        def __getattr__(self, name: str):
+            if name not in module_of:
+                raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            return import_module(f"{package}.{name}") if find_spec(f"{package}.{name}") else load(name)
+
+        def __setattr__(self, name: str, value) -> None:
+            if name in module_of and type(value) is ModuleType:  # what importing a module does last
+                value.__class__ = CallableModule
+            super().__setattr__(name, value)
+
+        def __dir__(self) -> list[str]:
+            return sorted({*vars(self), *module_of})
+
+    sys.modules[package].__class__ = LazyPackage
 
 
-def __getattr__(name: str):
-    """Import a public name from its module."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'gpt2lib' has no attribute {name!r}")
-    return getattr(import_module(f"gpt2lib.{_MODULE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted([*globals(), *_MODULE_OF])
+_lazy(__name__, _MODULE_OF)

@@ -13,7 +13,6 @@ import tiktoken
 
 from gpt2lib.files import replacing
 
-END_OF_TEXT = "<|endoftext|>"  # GPT-2's one special token: it stood between documents in training
 SPLIT_PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 GPT2_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
 Pair = tuple[bytes, bytes]
@@ -143,6 +142,9 @@ def read_merges(text: str) -> list[Pair]:
             ) from None
         merges.append((left, right))
     return merges
+
+
+END_OF_TEXT = "<|endoftext|>"  # GPT-2's one special token: it stood between documents in training
 
 
 class Tokenizer:

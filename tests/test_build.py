@@ -1,6 +1,7 @@
 """One source: what the build writes is what is committed, and it refuses what must not get through."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -14,30 +15,26 @@ from course.exercise import exercises
 MODULES = "config tokenizer embeddings attention mlp model checkpoint sampling generation cache".split()
 
 
-def notebook(*cells, name="01_first"):
-    """Write a solution notebook of these cells; a cell that begins with # is code, with % is text."""
-    made = [
-        nbformat.v4.new_markdown_cell(text[1:], id=f"c{i}")
-        if text.startswith("%")
-        else nbformat.v4.new_code_cell(text, id=f"c{i}")
-        for i, text in enumerate(cells)
-    ]
-    path = source.SOLUTIONS / f"{name}.ipynb"
-    path.write_text(build.dumps(build.normalise(nbformat.v4.new_notebook(cells=made))))
-
-
 @pytest.fixture
-def course_of(tmp_path, monkeypatch):
-    """An empty course in a folder of its own; returns `notebook`."""
-    for module in (source, build):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
-    for room in ("SOLUTIONS", "NOTEBOOKS", "LIBRARY"):
-        folder = tmp_path / {"LIBRARY": "gpt2lib"}.get(room, room.lower())
-        folder.mkdir()
-        for module in (source, build):
-            if hasattr(module, room):
-                monkeypatch.setattr(module, room, folder)
-    return notebook
+def course_of(tmp_path):
+    """An empty course in a folder of its own; calling it writes one of its chapters.
+
+    A cell that begins with # is code, with % is text.
+    """
+    course = source.Course(tmp_path)
+
+    def chapter(*cells, name="01_first"):
+        made = [
+            nbformat.v4.new_markdown_cell(text[1:], id=f"c{i}")
+            if text.startswith("%")
+            else nbformat.v4.new_code_cell(text, id=f"c{i}")
+            for i, text in enumerate(cells)
+        ]
+        text = build.dumps(build.normalise(nbformat.v4.new_notebook(cells=made)))
+        source.write_whole(course.solutions / f"{name}.ipynb", text)
+
+    chapter.course = course
+    return chapter
 
 
 def test_nothing_has_drifted():
@@ -45,11 +42,11 @@ def test_nothing_has_drifted():
 
 
 def test_the_library_has_the_modules_of_the_design():
-    written = {path.stem for path, _ in build.library()}
+    written = {module.name for module in build.modules()}
     assert set(MODULES) <= written
 
 
-@pytest.mark.parametrize("path", sorted(source.LIBRARY.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(source.HERE.library.glob("*.py")), ids=lambda path: path.stem)
 def test_every_module_imports_in_a_fresh_interpreter(path, tmp_path):
     module = "gpt2lib" if path.stem == "__init__" else f"gpt2lib.{path.stem}"
     code = (
@@ -61,18 +58,65 @@ def test_every_module_imports_in_a_fresh_interpreter(path, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_every_public_name_can_be_had_from_the_package():
+WANTED = """GPT2Config GPT2 Block CausalSelfAttention MLP KVCache LayerCache Tokenizer Sampler END_OF_TEXT
+    causal_mask attend split_heads merge_heads gelu layer_norm scale_temperature keep_top_k keep_top_p greedy
+    generate complete from_pretrained save_pretrained next_token_loss sample_batch learning_rate decay_groups
+    train Trainer TrainingConfig fast FastGPT2""".split()
+INTERNAL = "is_near plain vectors_met aten_int8 onednn first_that_suits replacing check_tokens STATE".split()
+
+
+def test_the_package_offers_what_a_user_needs_and_not_its_innards():
     import gpt2lib
 
-    assert {"GPT2", "Tokenizer", "generate", "complete", "from_pretrained"} <= set(gpt2lib.__all__)
+    assert set(WANTED) <= set(gpt2lib.__all__)
+    assert not set(INTERNAL) & set(gpt2lib.__all__)
+    assert set(gpt2lib.__all__) <= set(dir(gpt2lib))
     for name in gpt2lib.__all__:
-        assert getattr(gpt2lib, name).__name__ == name
-        assert name in dir(gpt2lib)
+        value = getattr(gpt2lib, name)
+        module = importlib.import_module(f"gpt2lib.{gpt2lib._MODULE_OF[name]}")
+        assert value is getattr(module, name) or callable(value)
     with pytest.raises(AttributeError, match="no_such_name"):
         gpt2lib.no_such_name
 
 
-@pytest.mark.parametrize("path", sorted(source.LIBRARY.glob("*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "first", ["import gpt2lib", "import gpt2lib.fast, gpt2lib.train", "from gpt2lib import *"]
+)
+def test_fast_and_train_are_functions_and_modules_whatever_was_imported_first(first):
+    """A package's attribute becomes the module once that is imported: both ways of using it must go on."""
+    code = f"""if True:
+        {first}
+        import gpt2lib, gpt2lib.fast as module
+        from gpt2lib import fast, train, GPT2, GPT2Config, TrainingConfig
+        from gpt2lib.fast import FastGPT2
+        import torch
+        model = GPT2(GPT2Config(300, 8, 12, 1, 2))
+        for call in (fast, gpt2lib.fast, gpt2lib.fast.fast, module.fast):
+            assert isinstance(call(model.eval()), FastGPT2)
+        config = TrainingConfig(steps=2, batch_size=2, context=4, warmup_steps=1)
+        for call in (train, gpt2lib.train):
+            assert len(list(call(model.train(), torch.arange(40), config))) == 2
+        assert gpt2lib.train.main.__module__ == "gpt2lib.train"
+        """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=source.ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_type_checkers_see_the_names_that_are_there_at_run_time():
+    import gpt2lib
+
+    tree = ast.parse((source.HERE.library / "__init__.py").read_text("utf-8"))
+    (block,) = [s for s in tree.body if isinstance(s, ast.If)]
+    seen = {
+        alias.name: statement.module.removeprefix("gpt2lib.")
+        for statement in block.body
+        for alias in statement.names
+    }
+    (names,) = [s.value for s in tree.body if isinstance(s, ast.Assign) and s.targets[0].id == "__all__"]
+    assert seen == gpt2lib._MODULE_OF and sorted(seen) == ast.literal_eval(names)
+
+
+@pytest.mark.parametrize("path", sorted(source.HERE.library.glob("*.py")), ids=lambda path: path.stem)
 def test_modules_read_as_written_by_hand(path):
     text = path.read_text("utf-8")
     for trace in ("#|", "BEGIN SOLUTION", "END SOLUTION", "# %%", "AUTOGENERATED", "import *", "YOUR CODE"):
@@ -98,7 +142,7 @@ def test_modules_read_as_written_by_hand(path):
 def test_learners_do_not_get_the_answers():
     gaps = 0
     for path in source.chapters():
-        solution, learners = source.read(path), source.read(source.NOTEBOOKS / path.name)
+        solution, learners = source.read(path), source.read(source.HERE.notebooks / path.name)
         assert [cell.id for cell in solution.cells] == [cell.id for cell in learners.cells]
         for theirs, ours in zip(learners.cells, solution.cells):
             assert "SOLUTION" not in theirs.source
@@ -112,7 +156,7 @@ def test_learners_do_not_get_the_answers():
 
 def test_stored_checks_say_what_they_should():
     """In solutions/ every answer is right; in notebooks/ none is written."""
-    for folder, sign in ((source.SOLUTIONS, "✓"), (source.NOTEBOOKS, "○")):
+    for folder, sign in ((source.HERE.solutions, "✓"), (source.HERE.notebooks, "○")):
         for path in source.chapters():
             for cell in source.code_cells(source.read(folder / path.name)):
                 answer = re.fullmatch(r"(\w+) = check\(\1\)", cell.source)
@@ -124,7 +168,7 @@ def test_stored_checks_say_what_they_should():
 
 
 def test_notebooks_have_no_noise():
-    for folder in (source.SOLUTIONS, source.NOTEBOOKS):
+    for folder in (source.HERE.solutions, source.HERE.notebooks):
         for path in folder.glob("*.ipynb"):
             found = source.read(path)
             assert found.metadata == build.NOTEBOOK_METADATA
@@ -155,39 +199,63 @@ def test_a_course_of_two_chapters(course_of):
         '#| export third\ndef later() -> None:\n    """Do nothing."""',
         name="02_second",
     )
-    build.build()
-    assert build.drift() == []
-    assert (source.LIBRARY / "second.py").read_text() == (
+    build.build(course_of.course)
+    assert build.drift(course_of.course) == []
+    assert (course_of.course.library / "second.py").read_text() == (
         '"""Another. Built in chapter 02."""\n\nfrom typing import TYPE_CHECKING\n\nfrom gpt2lib.first import area\n\n'
         "if TYPE_CHECKING:\n    from gpt2lib.third import later\n\nLIMIT = 3  # a constant\n\n\n"
         'def twice(r: float, x: "later") -> float:\n    """Return it twice."""\n    return 2 * area(r)\n'
     )
-    learners = (source.NOTEBOOKS / "02_second.ipynb").read_text()
+    learners = (course_of.course.notebooks / "02_second.ipynb").read_text()
     assert "YOUR CODE HERE" in learners and "2 * area" not in learners
     before = {
-        path: path.read_bytes() for folder in (source.LIBRARY, source.NOTEBOOKS) for path in folder.iterdir()
+        path: path.read_bytes()
+        for folder in (course_of.course.library, source.HERE.notebooks)
+        for path in folder.iterdir()
     }
-    build.build()
+    build.build(course_of.course)
     assert before == {path: path.read_bytes() for path in before}
-    (source.LIBRARY / "first.py").write_text("x = 1\n")
-    (source.LIBRARY / "stray.py").write_text("")
-    stale = (source.NOTEBOOKS / "01_first.ipynb").read_text().replace("area(1)", "area(2)")
-    (source.NOTEBOOKS / "01_first.ipynb").write_text(stale)
-    drift = "\n".join(build.drift())
+    (course_of.course.library / "first.py").write_text("x = 1\n")
+    (course_of.course.library / "stray.py").write_text("")
+    stale = (course_of.course.notebooks / "01_first.ipynb").read_text().replace("area(1)", "area(2)")
+    (course_of.course.notebooks / "01_first.ipynb").write_text(stale)
+    drift = "\n".join(build.drift(course_of.course))
     for place in ("first.py, line 1", "stray.py comes from no notebook", "01_first.ipynb, cell c3"):
         assert place in drift
 
 
+def test_exporti_builds_a_name_and_does_not_offer_it(course_of):
+    internal = "#| exporti first\nLIMIT = 3\n\n\ndef inner(r: float) -> float:\n"
+    course_of(
+        GOOD, DEFINE, internal + '    """Return r."""\n    return r', "#| export first\nSIZE = 2\n_OWN = 4"
+    )
+    build.build(course_of.course)
+    text = (course_of.course.library / "__init__.py").read_text()
+    assert (
+        '__all__ = [\n    "SIZE",\n    "area",\n]\n' in text
+        and "from gpt2lib.first import SIZE, area" in text
+    )
+    assert "def inner" in (course_of.course.library / "first.py").read_text()
+
+
+def test_a_build_starts_ruff_twice_whatever_the_number_of_modules(course_of, monkeypatch):
+    count, run = [], subprocess.run
+    monkeypatch.setattr(build.subprocess, "run", lambda *a, **k: count.append(a) or run(*a, **k))
+    course_of(GOOD, DEFINE, *(f'#| export m{i}\n"""Module {i}."""' for i in range(5)))
+    build.build(course_of.course)
+    assert len(count) == 2
+
+
 def test_outputs_of_unchanged_cells_survive_a_build(course_of):
     course_of("print(1)", "print(2)")
-    build.build()
-    path = source.NOTEBOOKS / "01_first.ipynb"
+    build.build(course_of.course)
+    path = course_of.course.notebooks / "01_first.ipynb"
     found = source.read(path)
     for cell in found.cells:
         cell.outputs = [nbformat.v4.new_output("stream", text="old\n")]
     path.write_text(build.dumps(build.normalise(found)))
     course_of("print(1)", "print(3)")
-    build.build()
+    build.build(course_of.course)
     assert [len(cell.outputs) for cell in source.read(path).cells] == [1, 0]
 
 
@@ -207,6 +275,7 @@ REFUSED = {
         [GOOD, '#| export first\nclass A:\n    """An a."""\n\n    def b(self):\n        return 1'], "c1.*A.b has no docstring"
     ),
     "no module docstring": (["#| export first\nimport math"], "docstring"),
+    "no module docstring, and no import": (["#| exporti first\nX = 1"], "docstring"),
     "half a mark": ([GOOD, "def f():\n    ### BEGIN SOLUTION\n    return 1"], "c1.*mark"),
 }  # fmt: skip
 
@@ -216,14 +285,14 @@ def test_the_build_refuses(course_of, case):
     cells, reason = REFUSED[case]
     course_of(*cells)
     with pytest.raises(source.CourseError, match=f"(?s){reason}"):
-        build.build()
+        build.build(course_of.course)
 
 
 def test_a_module_belongs_to_one_chapter(course_of):
     course_of(GOOD, DEFINE)
     course_of(DEFINE.replace("area", "volume"), name="02_second")
     with pytest.raises(source.CourseError, match="02_second.*chapter 01 builds first"):
-        build.build()
+        build.build(course_of.course)
 
 
 def test_the_command_says_what_is_wrong():

@@ -1,5 +1,7 @@
 """The learner's code becomes the library, comes back, and moves into a new edition; nothing is lost."""
 
+import shutil
+
 import nbformat
 import pytest
 
@@ -9,20 +11,19 @@ from course.mapping import Progress, record, recorded
 CHAPTER = "03_masked_attention.ipynb"
 
 
+COURSE = None  # the learner's copy, which the fixture makes
+
+
 @pytest.fixture
 def learner(tmp_path, monkeypatch):
     """A learner's copy of the course: notebooks and library in a folder of their own."""
-    for room in ("NOTEBOOKS", "LIBRARY"):
-        folder = tmp_path / room.lower()
-        folder.mkdir()
-        for module in (build, keeping):
-            if hasattr(module, room):
-                monkeypatch.setattr(module, room, folder)
-    monkeypatch.setattr(keeping, "SAVED", tmp_path / "saved")
-    for path in source.LIBRARY.glob("*.py"):
-        (keeping.LIBRARY / path.name).write_text(path.read_text("utf-8"), "utf-8")
-    solution = source.read(source.SOLUTIONS / CHAPTER)
-    return solution, build.learners_edition(source.read(source.SOLUTIONS / CHAPTER))
+    mine = source.Course(tmp_path)
+    mine.notebooks.mkdir()
+    mine.solutions.symlink_to(source.HERE.solutions)
+    shutil.copytree(source.HERE.library, mine.library, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    monkeypatch.setitem(globals(), "COURSE", mine)
+    solution = source.read(mine.solutions / CHAPTER)
+    return solution, build.learners_edition(source.read(mine.solutions / CHAPTER))
 
 
 def cell_of(notebook, name):
@@ -30,16 +31,16 @@ def cell_of(notebook, name):
 
 
 def store(notebook):
-    (keeping.NOTEBOOKS / CHAPTER).write_text(build.dumps(build.normalise(notebook)), "utf-8")
+    (COURSE.notebooks / CHAPTER).write_text(build.dumps(build.normalise(notebook)), "utf-8")
 
 
 def test_an_untouched_notebook_keeps_the_reference(learner):
     solution, mine = learner
     store(mine)
-    before = (keeping.LIBRARY / "attention.py").read_text("utf-8")
-    assert "0 of" in keeping.keep("03")
-    assert (keeping.LIBRARY / "attention.py").read_text("utf-8") == before
-    assert keeping.kept_names() == {}
+    before = (COURSE.library / "attention.py").read_text("utf-8")
+    assert "0 of" in keeping.keep("03", COURSE)
+    assert (COURSE.library / "attention.py").read_text("utf-8") == before
+    assert keeping.kept_names(COURSE) == {}
 
 
 def test_right_answers_come_in_wrong_ones_stay_out_and_helpers_come_along(learner):
@@ -63,29 +64,29 @@ def test_right_answers_come_in_wrong_ones_stay_out_and_helpers_come_along(learne
         mine, "causal_mask"
     ).source = "#| export attention\ndef causal_mask(T: int, S: int, device=None) -> torch.Tensor:\n    return torch.ones(T, S)"
     store(mine)
-    report = keeping.keep("03")
-    text = (keeping.LIBRARY / "attention.py").read_text("utf-8")
+    report = keeping.keep("03", COURSE)
+    text = (COURSE.library / "attention.py").read_text("utf-8")
     assert "1 of" in report and "causal_mask: " in report and "merge_heads: " in report
-    assert keeping.kept_names() == {"attention": ["split_heads"]}
+    assert keeping.kept_names(COURSE) == {"attention": ["split_heads"]}
     assert "unflatten" in text and "def last_size" in text and "from operator import itemgetter" in text
     assert "print" not in text and "WIDTH" not in text and "tril" in text and "einops" not in text
-    assert (keeping.SAVED / "attention-1.py").exists()
+    assert (COURSE.saved / "attention-1.py").exists()
 
-    assert keeping.restore() == ["attention"]
-    assert (keeping.LIBRARY / "attention.py").read_text("utf-8") == (
-        source.LIBRARY / "attention.py"
+    assert keeping.restore(COURSE) == ["attention"]
+    assert (COURSE.library / "attention.py").read_text("utf-8") == (
+        source.HERE.library / "attention.py"
     ).read_text("utf-8")
-    assert "unflatten" in (keeping.SAVED / "attention-2.py").read_text("utf-8")
+    assert "unflatten" in (COURSE.saved / "attention-2.py").read_text("utf-8")
 
 
 def test_all_reference_answers_give_the_reference_library(learner):
     solution, mine = learner
     store(solution)
-    keeping.keep("03")
-    text = (keeping.LIBRARY / "attention.py").read_text("utf-8")
-    names = keeping.kept_names()["attention"]
+    keeping.keep("03", COURSE)
+    text = (COURSE.library / "attention.py").read_text("utf-8")
+    names = keeping.kept_names(COURSE)["attention"]
     assert {"causal_mask", "attend", "split_heads", "merge_heads", "CausalSelfAttention"} == set(names)
-    want = (source.LIBRARY / "attention.py").read_text("utf-8")
+    want = (source.HERE.library / "attention.py").read_text("utf-8")
     assert text.split('"""\n', 1)[1].split("import", 1)[1] == want.split('"""\n', 1)[1].split("import", 1)[1]
 
 
@@ -99,9 +100,9 @@ def test_update_carries_answers_and_own_cells_into_the_new_edition(learner, tmp_
     old = tmp_path / "old"
     old.mkdir()
     (old / CHAPTER).write_text(build.dumps(build.normalise(mine)), "utf-8")
-    (line,) = keeping.update(old, "03")
+    (line,) = keeping.update(old, "03", COURSE)
     assert "1 answers and 1 cells" in line
-    new = source.read(keeping.NOTEBOOKS / CHAPTER)
+    new = source.read(COURSE.notebooks / CHAPTER)
     assert cell_of(new, "attend").source == answer
     assert "raise NotImplementedError" in cell_of(new, "merge_heads").source
     assert new.cells[3].source == "my note"
@@ -112,13 +113,14 @@ def test_a_notebook_that_is_not_python_does_no_harm(learner):
     solution, mine = learner
     cell_of(mine, "attend").source = "#| export attention\ndef attend(q, k, v, mask=None)\n    return q"
     store(mine)
-    assert "0 of" in keeping.keep("03")
+    assert "0 of" in keeping.keep("03", COURSE)
 
 
 def test_progress_survives_and_forgives(tmp_path, monkeypatch):
     monkeypatch.setattr("course.mapping.FILE", tmp_path / "progress.json")
-    monkeypatch.setattr("course.mapping.NOTEBOOKS", tmp_path)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("course.mapping.HERE", source.Course(tmp_path))
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
     record("causal_mask", "✓")
     record("masked_softmax", "✗")

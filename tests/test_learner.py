@@ -37,11 +37,7 @@ def home(tmp_path, monkeypatch):
     for name in COPIED:
         path = source.ROOT / name
         (shutil.copytree if path.is_dir() else shutil.copy)(path, home / name)
-    for module in (build, keeping, graduation, mapping):
-        for name, folder in (("ROOT", ""), ("NOTEBOOKS", "notebooks"), ("LIBRARY", "gpt2lib")):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, home / folder)
-    monkeypatch.setattr(keeping, "SAVED", home / "saved")
+    monkeypatch.setattr(mapping, "HERE", source.Course(home))
     monkeypatch.setattr(mapping, "FILE", home / ".progress.json")
     return home
 
@@ -82,7 +78,7 @@ def store(home: Path, name: str, notebook: nbformat.NotebookNode) -> None:
 
 
 def solution(name: str) -> nbformat.NotebookNode:
-    return source.read(source.SOLUTIONS / name)
+    return source.read(source.HERE.solutions / name)
 
 
 def learners(name: str) -> nbformat.NotebookNode:
@@ -117,12 +113,12 @@ def test_the_references_answers_become_the_reference_library(home, quick):
     before = library(home)
     for name in CHAPTERS:
         store(home, name, filled_in(name))
-    keeping.keep()
+    keeping.keep(course=source.Course(home))
     after = {
         name: re.sub(r"\n\nYours: .+?\.\n", "", text, flags=re.S) for name, text in library(home).items()
     }
     assert after == before
-    kept = sum(map(len, keeping.kept_names().values()))
+    kept = sum(map(len, keeping.kept_names(source.Course(home)).values()))
     gaps = [
         cell
         for name in CHAPTERS
@@ -224,11 +220,13 @@ def test_answers_in_another_style_are_praised_and_kept(home, quick, shell, capsy
         for exercise in exercises_of(name):
             assert f"✓ {exercise.number} {exercise.name}" in out, out
     assert sum(map(len, styled.values())) > 40
-    report = keeping.keep()
+    report = keeping.keep(course=source.Course(home))
     for mine, every in re.findall(r"(\d+) of (\d+) pieces", report):
         assert mine == every, report
     changed = {
-        name for name, text in library(home).items() if text != (source.LIBRARY / name).read_text("utf-8")
+        name
+        for name, text in library(home).items()
+        if text != (source.HERE.library / name).read_text("utf-8")
     }
     assert len(changed) == 11, changed
     done = python(home, "-m", "pytest", "-q", "tests/test_parity.py", "tests/test_sampling.py", "-k", FAST)
@@ -304,14 +302,16 @@ def test_nothing_that_keep_and_restore_replace_is_lost(home, quick):
     (saved / "mlp-old.py").write_text("a file of the learner's\n")
     store(home, "04_mlp.ipynb", filled_in("04_mlp.ipynb"))
     by_hand = set()
-    for i, step in enumerate([lambda: keeping.keep("04"), keeping.restore] * 2):
+    for i, step in enumerate(
+        [lambda: keeping.keep("04", source.Course(home)), lambda: keeping.restore(source.Course(home))] * 2
+    ):
         by_hand.add(f"# edited by hand {i}\n")
         module.write_text(f"# edited by hand {i}\n")
         step()
         assert by_hand <= {path.read_text("utf-8") for path in saved.iterdir()}
-    keeping.keep("04")
+    keeping.keep("04", source.Course(home))
     before = sorted(saved.iterdir())
-    assert "as before" in keeping.keep("04") and sorted(saved.iterdir()) == before
+    assert "as before" in keeping.keep("04", source.Course(home)) and sorted(saved.iterdir()) == before
 
 
 @pytest.mark.parametrize("moment", (1, 2))
@@ -329,10 +329,10 @@ def test_an_interrupted_keep_leaves_everything_as_it_was(home, quick, monkeypatc
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
         patch.setattr(os, "fsync", full_disk)
-        keeping.keep("04")
+        keeping.keep("04", source.Course(home))
     assert library(home) == before and not list(home.rglob(".*.part"))
-    keeping.keep("04")
-    assert "mlp" in keeping.kept_names() and before["mlp.py"] in {
+    keeping.keep("04", source.Course(home))
+    assert "mlp" in keeping.kept_names(source.Course(home)) and before["mlp.py"] in {
         p.read_text() for p in (home / "saved").iterdir()
     }
 
@@ -349,7 +349,7 @@ def test_answers_that_only_fail_together_cost_one_of_them_and_not_the_chapter(ho
         last, check = final.rsplit("\n", 1)
         cell.source = f"{body}{check}\n    return{last}"
     store(home, "03_masked_attention.ipynb", notebook)
-    assert "4 of 5 pieces yours" in keeping.keep("03")
+    assert "4 of 5 pieces yours" in keeping.keep("03", source.Course(home))
 
 
 def test_long_lines_and_earlier_attempts_are_kept(home, quick):
@@ -357,7 +357,7 @@ def test_long_lines_and_earlier_attempts_are_kept(home, quick):
     cell = cell_of(notebook, "gelu")
     cell.source += "\n\n\n# " + "a long thought " * 20 + "\n" + source.body(cell)
     store(home, "04_mlp.ipynb", notebook)
-    assert "2 of 2 pieces yours" in keeping.keep("04")
+    assert "2 of 2 pieces yours" in keeping.keep("04", source.Course(home))
 
 
 def test_progress_survives_a_restart_and_a_new_edition(home, shell, monkeypatch):
@@ -407,8 +407,7 @@ def test_update_carries_what_is_written_into_a_changed_edition(name, home, monke
     store(home, name, mine)
     edition = changed_edition(name)
     (home / "solutions" / name).write_text(build.dumps(build.normalise(edition)), "utf-8")
-    monkeypatch.setattr(source, "SOLUTIONS", home / "solutions")
-    keeping.update(home / "notebooks", name)
+    keeping.update(home / "notebooks", name, source.Course(home))
 
     new = source.read(home / "notebooks" / name)
     want = build.learners_edition(edition)
@@ -418,7 +417,7 @@ def test_update_carries_what_is_written_into_a_changed_edition(name, home, monke
         assert cell.source == written.get(cell.id, fresh.source)
     assert build.dumps(build.normalise(mine)) in [p.read_text("utf-8") for p in (home / "saved").iterdir()]
     again = (home / "notebooks" / name).read_text("utf-8")
-    keeping.update(home / "notebooks", name)
+    keeping.update(home / "notebooks", name, source.Course(home))
     assert (home / "notebooks" / name).read_text("utf-8") == again
 
 
@@ -431,9 +430,9 @@ def test_who_fills_in_the_course_graduates(home, quick, monkeypatch, capfd):
         store(home, name, filled_in(name))
     with monkeypatch.context() as patch:
         patch.setattr(plt, "close", lambda figure: None)
-        assert graduation.graduate(home / "certificate.png"), capfd.readouterr().out
+        assert graduation.graduate(source.Course(home)), capfd.readouterr().out
     drawn = " ".join(text.get_text() for text in plt.gcf().axes[0].texts)
-    for names in keeping.kept_names().values():
+    for names in keeping.kept_names(source.Course(home)).values():
         assert all(name in drawn for name in names)
     assert (home / "certificate.png").read_bytes().startswith(b"\x89PNG")
 
@@ -447,12 +446,12 @@ def test_a_library_that_fails_does_not_graduate_and_learns_why(home, quick, monk
         "    return ", "    if logits.shape[0] == 20_000:\n        k = 1\n    return "
     )
     store(home, "06_sampling.ipynb", notebook)
-    assert not graduation.graduate(home / "certificate.png")
+    assert not graduation.graduate(source.Course(home))
     out = capfd.readouterr().out
     assert "FAILED tests/test_sampling.py::test_draws_follow" in out and "Not yet" in out, out
     assert not (home / "certificate.png").exists()
 
 
 def test_an_untouched_course_does_not_graduate(home, quick, capsys):
-    assert not graduation.graduate(home / "certificate.png")
+    assert not graduation.graduate(source.Course(home))
     assert "Nothing in gpt2lib is yours yet" in capsys.readouterr().out
