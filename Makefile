@@ -4,13 +4,17 @@ PY := $(VENV)/bin/python
 NOTEBOOK ?= notebooks/00_meet_gpt2.ipynb
 READY := $(VENV)/.ready
 
-.PHONY: lab test build execute score bench clean
+.PHONY: lab test browser-test build execute score bench clean
 
 lab: $(READY)  ## open the course
 	$(PY) -m jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(NOTEBOOK)
 
 test: $(READY)  ## everything that must hold, both editions of every notebook included
 	$(PY) -m pytest --nbval --numprocesses=auto --dist=loadfile
+
+browser-test: $(READY)  ## what runs in a browser: Chromium, or what Playwright brought
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	$(PY) -m pytest tests/browser
 
 build: $(READY)  ## notebooks/ and gpt2lib/ from solutions/
 	$(PY) -m course build
