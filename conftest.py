@@ -1,6 +1,9 @@
 """How pytest runs the notebooks; `pytest --nbval` needs no other option."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 if (
     "PYTEST_XDIST_WORKER" in os.environ
@@ -14,6 +17,13 @@ def pytest_configure(config):
         config.option.nbval_current_env = True
         config.option.nbval_cell_timeout = 600
         config.option.nbval_sanitize_with = str(config.rootpath / "tests" / "nbval_sanitize.cfg")
+    if "JITTER" in os.environ:
+        import jitter
+
+        jitter.start()
+        os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
+        config.add_cleanup(lambda: shutil.rmtree(os.environ["IPYTHONDIR"], ignore_errors=True))
+        jitter.write_start_up(Path(os.environ["IPYTHONDIR"]))
 
 
 def pytest_collectstart(collector):
