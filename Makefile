@@ -2,15 +2,20 @@ PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
 NOTEBOOK ?= notebooks/00_meet_gpt2.ipynb
+SEEDS ?= 1 2
 READY := $(VENV)/.ready
 
-.PHONY: lab test browser-test build execute score bench clean
+.PHONY: lab test jitter browser-test build execute score bench clean
 
 lab: $(READY)  ## open the course
 	$(PY) -m jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(NOTEBOOK)
 
 test: $(READY)  ## everything that must hold, both editions of every notebook included
 	$(PY) -m pytest --nbval --numprocesses=auto --dist=loadfile
+
+jitter: $(READY)  ## the tests as on other processors: each product of matrices a little different each time
+	for seed in $(SEEDS); do \
+		JITTER=$$seed $(PY) -m pytest --nbval --numprocesses=auto --dist=loadfile $(ONLY) || exit 1; done
 
 browser-test: $(READY)  ## what runs in a browser: Chromium, or what Playwright brought
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
