@@ -2480,6 +2480,7 @@ MODULE_MISTAKES += [
 CAUSAL_SELF_ATTENTION = Exercise(
     number="3.7",
     name="CausalSelfAttention",
+    tolerance=1e-4,  # results of up to 30 and several products: processors differ by 1e-5
     level=3,
     minutes=15,
     done="this is GPT-2's attention layer: it takes the published weights as they are.",

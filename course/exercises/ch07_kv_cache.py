@@ -2300,6 +2300,7 @@ def room_for_a_chunk(model, tokens, chunk_size):
 CHUNKS = Exercise(
     number="7.6",
     name="prefill_in_chunks",
+    tolerance=1e-4,  # results of up to 30 and several products: processors differ by 1e-5
     level=2,
     minutes=10,
     done="a long prompt goes in piece by piece, and the model computes what it would have computed at once.",
