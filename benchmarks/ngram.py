@@ -55,7 +55,7 @@ class KneserNey:
         self.statistics = lru_cache(self._statistics)
 
     def _statistics(self, n: int, highest: bool) -> tuple[np.ndarray, float, np.ndarray, np.ndarray]:
-        """Return the counts of order n, their discount, and for each context their sum and how many there are.
+        """Return the counts of order n, their discount, and by context their sum and number.
 
         The highest order takes plain counts, a lower one the number of contexts that an n-gram continues.
         """

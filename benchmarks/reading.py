@@ -110,7 +110,7 @@ NAMES = (
 
 
 def unseen(stories: Iterable[str], training: Iterable[np.ndarray], limit: float = SHARED) -> list[str]:
-    """Return the stories that share at most `limit` of their 8-word runs with training texts (word hashes)."""
+    """Return the stories that share at most `limit` of their 8-word runs with the training."""
     stories = list(stories)
     runs = [run_hashes(word_hashes(story)) for story in stories]
     met = np.zeros(0, dtype=np.uint64)
@@ -422,8 +422,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(table(columns))
     print(
         f"\n{len(stories)} of {len(every)} held-out stories ({size:.2f} MB; the others share too much with a "
-        f"training text), {len(gaps)} gaps. By chance {1 / CANDIDATES:.0%} of the names are right; always the one "
-        f"mentioned last would be {last:.1%}, always the one mentioned most often {most:.1%}."
+        f"training text), {len(gaps)} gaps. By chance {1 / CANDIDATES:.0%} of the names are right; the one "
+        f"mentioned last would be {last:.1%}, the one mentioned most often {most:.1%}."
     )
     if options.details:
         with replacing(options.details) as path:
