@@ -44,14 +44,14 @@ import argparse
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from ngram import KneserNey
-from wording import longest_shared, run_hashes, word_hashes, words
+from wording import longest_shared, run_hashes, unseen, word_hashes, words
 
 from gpt2lib.cache import KVCache
 from gpt2lib.checkpoint import from_pretrained
@@ -107,17 +107,6 @@ NAMES = (
     "Annie George Emma Ned Bessie Oscar Flora Max Tilly Hugo Clara Rufus Minnie Felix Lizzie Otto "
     "Hattie"
 ).split()
-
-
-def unseen(stories: Iterable[str], training: Iterable[np.ndarray], limit: float = SHARED) -> list[str]:
-    """Return the stories that share at most `limit` of their 8-word runs with the training."""
-    stories = list(stories)
-    runs = [run_hashes(word_hashes(story)) for story in stories]
-    met = np.zeros(0, dtype=np.uint64)
-    for text in training:
-        theirs = run_hashes(text)
-        met = np.union1d(met, theirs[np.isin(theirs, np.concatenate(runs))])
-    return [s for s, own in zip(stories, runs) if len(own) and np.isin(own, met).mean() <= limit]
 
 
 @dataclass(frozen=True)
@@ -401,7 +390,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     training = Training.read(options.train)
     every = options.validation.read_text("utf-8").split(END_OF_TEXT)
-    stories = unseen(every, training.hashes)
+    stories = unseen(every, training.hashes, SHARED)
     gaps = gaps_in(stories)
     if not gaps:
         sys.exit(

@@ -1,55 +1,46 @@
-"""Make the training text of `tales`: download 40 Project Gutenberg books, clean them, cut them into stories.
+"""Make the training text of `tales`: download Project Gutenberg books, clean them, cut them into stories.
 
     python benchmarks/tales_text.py OUT                 # download what is not there yet, write the texts
     python benchmarks/tales_text.py OUT --from FOLDER   # use the files pgN.txt in FOLDER and no network
 
-Writes OUT/train.txt and OUT/validation.txt (every twentieth story), and OUT/digests.json with the sha256 of
-every book, so that a later run can say which of them has changed.
+The books are those of tales_books.tsv; tales_clean.py has the rules for cleaning one, tales_words.py the
+words that no paragraph may hold. Of a story that is told twice the first telling stays: one that shares more
+than 30 % of its runs of eight words with an earlier one is a copy. Every fortieth story is for validation, if
+it shares at most 5 % of these runs with all others; else the next one that does.
+
+Writes OUT/train.txt (in random order, the same in every run), OUT/validation.txt, and OUT/digests.json with
+the sha256 of every book, so that a later run can say which of them has changed.
 """
 
 import argparse
+import csv
 import hashlib
 import json
-import re
+import random
 import sys
 import time
-import unicodedata
 import urllib.request
+from collections import Counter
 from pathlib import Path
+
+import numpy as np
+from tales_clean import stories
+from wording import run_hashes, unseen, word_hashes
 
 from gpt2lib.files import replacing
 from gpt2lib.tokenizer import END_OF_TEXT
 
 ADDRESS = "https://www.gutenberg.org/cache/epub/{number}/pg{number}.txt"
-BOOKS = (
-    11, 12, 16, 54, 55, 113, 225, 236, 289, 420, 485, 486, 500, 503, 517, 540, 640, 641, 708, 778, 955, 1448,
-    1597, 1874, 2435, 2591, 2781, 3027, 3282, 3454, 3536, 4018, 5314, 5615, 6746, 7128, 7277, 7439, 7885,
-    27826,
-)  # fmt: skip
+BOOKS = Path(__file__).with_name("tales_books.tsv")  # number, title, author; "simple" if the language is
 PAUSE = 2.0  # seconds between two downloads
-SHORTEST = 600  # characters in a story
-HELD_OUT = 20  # every twentieth story is for validation
-ASCII = {
-    **dict.fromkeys("‘’‚‛′`", "'"),
-    **dict.fromkeys("“”„‟″", '"'),
-    **dict.fromkeys("–‒‑", "-"),
-    **{"—": "--", "―": "--", "…": "...", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ß": "ss", "\xa0": " "},
-}
-# words that no child should learn from this model, by the first 16 digits of their sha256
-SLURS = {
-    "0058beda64c0e33e",
-    "120f6e5b4ea32f65",
-    "1c4bfd100aa92982",
-    "469c0fdb6020d4bf",
-    "6122fdf4ae1474fb",
-    "6939937b0ac62334",
-    "ad6cacf3af98d07b",
-    "b0f4cf9f5573be14",
-    "b3cec2f6ece2cef2",
-    "bb87adf8aa783887",
-    "e7b98c6aa5b944e0",
-}
-HEADING = re.compile(r"(CHAPTER|BOOK|PART|STORY)\b.{0,80}|[IVXLC]+\.?|[^a-z]{3,80}")
+HELD_OUT = 40  # every fortieth story is for validation
+COPY, APART, ALONE = 0.3, 0.05, 0.05  # shares of 8-word runs: a copy's, with --apart, a held-out story's
+
+
+def book_numbers() -> list[int]:
+    """Return the numbers of the books in the list."""
+    with BOOKS.open(encoding="utf-8", newline="") as file:
+        return [int(row["number"]) for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)]
 
 
 def download(number: int, folder: Path) -> Path:
@@ -73,56 +64,13 @@ def download(number: int, folder: Path) -> Path:
     return path
 
 
-def book(text: str, name: str) -> str:
-    """Return what stands between Project Gutenberg's header and footer. Raises ValueError without them."""
-    match = re.search(r"^\*\*\* ?START OF.*?\*\*\*$(.*?)^\*\*\* ?END OF", text, re.M | re.S)
-    if not match:
-        raise ValueError(
-            f"{name} has no lines *** START OF and *** END OF; pass a text from Project Gutenberg"
-        )
-    return match[1]
-
-
-def plain(text: str) -> str:
-    """Return a text in ASCII: quotes and dashes replaced, accents taken off, the rest left out."""
-    text = text.translate(str.maketrans(ASCII))
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-
-
-def is_heading(paragraph: str) -> bool:
-    """Tell whether a paragraph is a heading: capitals only, a Roman numeral, or CHAPTER and the like."""
-    return bool(HEADING.fullmatch(paragraph)) and any(c.isalpha() for c in paragraph)
-
-
-def is_contents(lines: list[str]) -> bool:
-    """Tell whether a paragraph is part of a table of contents or another list: short lines, no sentence."""
-    return len(lines) > 2 and all(len(line) < 60 and not re.search(r"[.!?,;]['\"]?$", line) for line in lines)
-
-
-def has_slur(paragraph: str) -> bool:
-    """Tell whether a paragraph holds one of the words in SLURS, singular or plural."""
-    words = set(re.findall(r"[a-z]+", paragraph.lower()))
-    words |= {word.removesuffix("s") for word in words}
-    return any(hashlib.sha256(word.encode()).hexdigest()[:16] in SLURS for word in words)
-
-
-def stories(text: str) -> list[str]:
-    """Return the stories of a book, one paragraph a line with an empty line between.
-
-    A heading ends a story. Illustrations, notes in brackets, contents, paragraphs with slurs and
-    stories that are too short are left out.
-    """
-    text = re.sub(r"\[[^\[\]]*\]", "", plain(text))  # [Illustration: ...], [Footnote 1: ...], [1]
-    found, story = [], []
-    for block in [*re.split(r"\n\s*\n", text), "THE END"]:
-        lines = [line.strip() for line in block.strip().splitlines()]
-        paragraph = re.sub(r"\s+", " ", " ".join(lines)).replace("_", "").strip()
-        if is_heading(paragraph):
-            found.append("\n\n".join(story))
-            story = []
-        elif paragraph and not is_contents(lines) and not has_slur(paragraph):
-            story.append(paragraph)
-    return [story for story in found if len(story) >= SHORTEST]
+def decode(data: bytes) -> str:
+    """Return the text of a file of Project Gutenberg; old ones are not UTF-8 but Latin-1."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    return text.replace("\r\n", "\n")
 
 
 def report_changes(folder: Path, digests: dict[str, str]) -> list[str]:
@@ -134,15 +82,54 @@ def report_changes(folder: Path, digests: dict[str, str]) -> list[str]:
     return [name for name, digest in digests.items() if before.get(name, digest) != digest]
 
 
-def make(out: Path, source: Path | None, numbers: list[int]) -> tuple[int, int]:
-    """Write train.txt and validation.txt; return how many stories are in each.
+def shared(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return which share of each text's 8-word runs an earlier text has, and which share any other has.
+
+    A text without such a run shares nothing.
+    """
+    runs = [run_hashes(word_hashes(text)) for text in texts]
+    owner = np.repeat(np.arange(len(texts)), [len(own) for own in runs])
+    every = np.concatenate([*runs, np.zeros(0, dtype=np.uint64)])
+    _, first, where = np.unique(every, return_index=True, return_inverse=True)
+    last = np.zeros(len(first), dtype=np.int64)
+    np.maximum.at(last, where, owner)
+    earliest, latest = (
+        owner[first][where],
+        last[where],
+    )  # of each run, the first and the last text that has it
+    size = np.maximum(1, np.bincount(owner, minlength=len(texts)))
+    earlier = np.bincount(owner, weights=earliest < owner, minlength=len(texts)) / size
+    other = np.bincount(owner, weights=(earliest < owner) | (latest > owner), minlength=len(texts)) / size
+    return earlier, other
+
+
+def without_copies(texts: list[str], apart: list[str]) -> list[str]:
+    """Return the texts that are no copies of earlier ones and share hardly anything with those in apart."""
+    earlier, _ = shared(texts)
+    texts = [text for text, share in zip(texts, earlier) if share <= COPY]
+    return unseen(texts, [word_hashes(text) for text in apart], APART) if apart else texts
+
+
+def split(texts: list[str]) -> tuple[list[str], list[str]]:
+    """Return the training and the validation texts: the last of every forty, or the next that is alone."""
+    _, other = shared(texts)
+    chosen = set()
+    for start in range(HELD_OUT - 1, len(texts), HELD_OUT):
+        alone = (i for i in range(start, min(start + HELD_OUT, len(texts))) if other[i] <= ALONE)
+        chosen.update([next(alone, None)])
+    held_out = [text for i, text in enumerate(texts) if i in chosen]
+    return [text for i, text in enumerate(texts) if i not in chosen], held_out
+
+
+def make(out: Path, source: Path | None, numbers: list[int], apart: list[str]) -> tuple[int, int, Counter]:
+    """Write train.txt and validation.txt; return how many stories are in each, and what was left out.
 
     Raises FileNotFoundError for a book that is not in source, ValueError for one that is not laid out
     like Project Gutenberg's, or if no story is left.
     """
     folder = source or out / "books"
     (out / "books" if source is None else out).mkdir(parents=True, exist_ok=True)
-    every, digests = [], {}
+    every, digests, left_out = [], {}, Counter()
     for number in numbers:
         path = folder / f"pg{number}.txt"
         if source is None:
@@ -151,17 +138,22 @@ def make(out: Path, source: Path | None, numbers: list[int]) -> tuple[int, int]:
             raise FileNotFoundError(f"{folder} has no {path.name}; put it there, or leave out --from")
         data = path.read_bytes()
         digests[path.name] = hashlib.sha256(data).hexdigest()
-        print(digests[path.name], path.name)
-        every += stories(book(data.decode("utf-8-sig").replace("\r\n", "\n"), path.name))
+        found, lost = stories(decode(data), path.name)
+        print(digests[path.name], path.name, len(found), "stories")
+        every += found
+        left_out += lost
     for name in report_changes(out, digests):
         print(f"{name} is not the file that it was in the last run")
-    held_out, kept = every[HELD_OUT - 1 :: HELD_OUT], [s for i, s in enumerate(every, 1) if i % HELD_OUT]
+    once = without_copies(every, apart)
+    left_out["a copy"] = sum(map(len, every)) - sum(map(len, once))
+    kept, held_out = split(once)
     if not kept:
-        raise ValueError(f"no story of {SHORTEST} characters or more is in {len(numbers)} books; pass others")
+        raise ValueError(f"no story is in {len(numbers)} books; pass others")
+    random.Random(0).shuffle(kept)
     for name, part in [("train.txt", kept), ("validation.txt", held_out)]:
         with replacing(out / name) as new:
             new.write_text(END_OF_TEXT.join(story + "\n" for story in part), "utf-8", newline="\n")
-    return len(kept), len(held_out)
+    return len(kept), len(held_out), left_out
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -169,12 +161,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--from", dest="source", type=Path, help="a folder with pgN.txt; no network is used")
-    parser.add_argument("--numbers", type=int, nargs="+", default=BOOKS, help="other books")
+    parser.add_argument("--numbers", type=int, nargs="+", help="other books than those in tales_books.tsv")
+    parser.add_argument(
+        "--apart", type=Path, nargs="+", default=[], help="texts of which nothing may be in it"
+    )
     options = parser.parse_args(arguments)
     try:
-        kept, held_out = make(options.out, options.source, list(options.numbers))
+        apart = [path.read_text("utf-8") for path in options.apart]
+        kept, held_out, left_out = make(options.out, options.source, options.numbers or book_numbers(), apart)
     except (OSError, ValueError) as error:
         sys.exit(f"tales_text: {error}")
+    for why, size in left_out.most_common():
+        print(f"left out as {why}: {size:,} characters")
     print(f"{kept} stories in train.txt, {held_out} in validation.txt")
 
 

@@ -34,6 +34,19 @@ def run_hashes(hashes: np.ndarray, length: int = RUN) -> np.ndarray:
     return runs
 
 
+def unseen(stories: list[str], others: list[np.ndarray], limit: float) -> list[str]:
+    """Return the stories of which at most a share of `limit` of the 8-word runs is in other texts.
+
+    others are word hashes (N,). A story that is too short for such a run is left out.
+    """
+    runs = [run_hashes(word_hashes(story)) for story in stories]
+    met = np.zeros(0, dtype=np.uint64)
+    for text in others:
+        theirs = run_hashes(text)
+        met = np.union1d(met, theirs[np.isin(theirs, np.concatenate(runs))])
+    return [s for s, own in zip(stories, runs) if len(own) and np.isin(own, met).mean() <= limit]
+
+
 def longest_shared(samples: list[str], text: np.ndarray) -> str:
     """Return the longest run of words of any sample that the text, as word hashes (N,), holds too."""
     apart = np.arange(1, len(samples) + 1, dtype=np.uint64) << np.uint64(40)  # no word has such a hash

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import reading as script
 import torch
-from wording import longest_shared, run_hashes, word_hashes, words
+from wording import longest_shared, run_hashes, unseen, word_hashes, words
 
 from gpt2lib import GPT2, GPT2Config, Sampler, Tokenizer, complete, save_pretrained
 
@@ -54,9 +54,9 @@ def test_held_out_stories_that_share_runs_with_a_training_text_are_left_out():
     copied = "once there was a little red hen who lived by herself in a wood near the sea"
     own = "a bear and a pig went down to the river to look for a boat that was not there"
     training = [word_hashes("nothing of the kind"), word_hashes(f"The end. {copied.upper()}! The end.")]
-    assert script.unseen([copied, own, "too short"], training) == [own]
-    assert script.unseen([f"{own} {copied}"], training) == []
-    assert len(script.unseen([f"{own} {copied}"], training, limit=0.5)) == 1
+    assert unseen([copied, own, "too short"], training, 0.1) == [own]
+    assert unseen([f"{own} {copied}"], training, 0.1) == []
+    assert len(unseen([f"{own} {copied}"], training, 0.5)) == 1
 
 
 def test_the_last_mention_of_a_name_is_the_gap_and_the_characters_of_its_story_are_the_candidates():
