@@ -88,7 +88,7 @@ MOCKERY = re.compile(
     r"porter|waiter|race|"
     r"gentlem[ae]n|mammy|child|children)\b|\bblack (?:cook|woman|maid|servants?|mammy|nurse|boys?|"
     r"girls?|butler)\b|"
-    r"\bhalf-breeds?\b|\bthe (?:old )?Jew\b"
+    r"\bhalf-breeds?\b"
 )
 STRONG = set(  # marks of stage dialect, and words that may be one
     "gwine chillun chillen massa marse nebber heah suah dat dat's dis dem dey wid ob sho' lawsy "
@@ -425,6 +425,8 @@ def why_not(piece: Piece) -> str:
         return "not a story by its heading"
     if piece.unkind > TORN * (piece.unkind + len(piece.paragraphs)):
         return "torn"
+    if len(re.findall(r"\bJews?\b", text)) > 2 and not re.search("Rabbi|Sabbath|Jerusalem|Israel", text):
+        return "about a Jew, and not kindly"
     if piece.verse > 0.4 * (len(text) + 1):
         return "verse"
     if len(text) < SHORTEST:
@@ -465,7 +467,8 @@ def stories(text: str, name: str, words: frozenset[str] | None = None) -> tuple[
     book = Book(
         width=width_of(blocks),
         spelled=Counter(re.findall(r"(?<=[a-z,] )[A-Za-z][A-Za-z'-]*", text)),
-        raccoons=len(re.findall(r"\bcoons?\b", text, re.I)) >= 3 or bool(re.search(r"[Rr]acc?oon", text)),
+        raccoons=len(re.findall(r"\bcoons?\b", text, re.I)) >= 3
+        or bool(re.search("[Rr]acc?oon|[a-z.] Coon", text)),
         words=load() if words is None else words,
     )
     found, left_out = [], Counter()

@@ -297,8 +297,18 @@ def test_a_story_that_is_torn_by_what_is_left_out_goes():
     assert about(cleaned("THE FOX", torn, "THE KING", tale("king"))) == ["kinga"]
 
 
+def test_unkind_tales_about_jews_go_and_their_own_tales_stay():
+    tales = [
+        tale("king") + f"\n\nThe Jew saw the Jew, {end}."
+        for end in ("and then the Jew ran", "a Jew and a Rabbi")
+    ]
+    assert about(cleaned("THE JEW", tales[0], "THE QUEEN", tale("queen"))) == ["queena"]
+    assert about(cleaned("THE JEW", tales[1], "THE QUEEN", tale("queen"))) == ["kinga", "queena"]
+
+
 def test_an_animal_may_have_a_name_that_is_a_slur_elsewhere():
-    assert len(paragraphs(tale("king", 8), "Bobby Coon, a raccoon, ran.")) == 9
+    for kind in ("Bobby Coon ran.", "The coon, a raccoon, ran.", "The coon met a coon and a coon."):
+        assert len(paragraphs(tale("king", 8), kind)) == 9
     assert len(paragraphs(tale("king", 8), "The coon ran.")) == 8
 
 
