@@ -1,130 +1,165 @@
 """Train a GPT-2 from the command line: `python -m gpt2lib.train --help`. Built in chapter 08."""
 
 import argparse
-import hashlib
+import contextlib
+import io
 import json
 import os
+import shutil
+import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from tqdm import tqdm
 
 from gpt2lib.checkpoint import from_pretrained, save_pretrained
 from gpt2lib.config import PRESETS, GPT2Config
+from gpt2lib.corpus import Corpus, open_corpus, read_text, text_files
 from gpt2lib.files import replacing
 from gpt2lib.model import GPT2
-from gpt2lib.tokenizer import END_OF_TEXT, Tokenizer
-from gpt2lib.training import Trainer, TrainingConfig, bits_per_byte
+from gpt2lib.tokenizer import Tokenizer
+from gpt2lib.training import Trainer, TrainingConfig, bits_per_byte, keep_freed_memory
 
-STATE = "training.pt"  # weights, optimizer, generator and settings in one file: it is whole or not there
+STATE = "training.pt"  # weights, optimizer, generator and options in one file: it is whole or not there
+HELP = {  # of the options that are fields of TrainingConfig
+    "batch_size": "stretches in an update, over all processes",
+    "context": "tokens in a stretch of text; the model's n_positions",
+    "peak_lr": "the highest learning rate; it ends at a tenth",
+    "weight_decay": "shrinks each matrix by this times the learning rate in every update",
+    "clip": "the largest norm that the gradient of an update may have",
+    "micro_batches": "parts to cut a batch into, to save memory",
+    "dtype": "of the matrix products: float32 or bfloat16",
+    "average": "average the weights over this last part of the run, 0.1 for a tenth",
+    "seed": "of the first weights, the choice of stretches and dropout",
+}
+RENAMED = {"peak_lr": "lr"}  # the option of a field, where it has another name
+SIZE_OPTIONS = ("preset", "vocab_size", "layers", "heads", "width")
+MAY_CHANGE = ("out", "resume", "text", "validation", "save_every", "compile", "micro_batches")
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a file, or of all .txt files in a folder with `<|endoftext|>` between them.
+def number_of_tokens(text: str) -> int:
+    """Return the number that 10M, 1.5B, 1e7 or 10_000_000 stands for."""
+    scale = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}.get(text[-1:].lower())
+    try:
+        number = float(text[:-1]) * scale if scale else float(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= 2**48:
+        raise argparse.ArgumentTypeError(f"{text} is no number of tokens; write 10000000, 1e7 or 10M")
+    return round(number)
 
-    Raises FileNotFoundError if there is none, ValueError if a file is not UTF-8 or all are empty.
-    """
-    paths = sorted(path.rglob("*.txt")) if path.is_dir() else [path]
-    if not paths:
-        raise FileNotFoundError(f"{path} holds no .txt file; pass a text file or a folder of them")
-    texts = []
-    for file in paths:
-        try:
-            texts.append(file.read_text("utf-8"))
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{file} is not UTF-8 (byte {error.start}); convert it first") from error
-    text = END_OF_TEXT.join(texts)
-    if not text.strip():
-        raise ValueError(f"{path} is empty; pass a text with something to learn from")
-    return text
+
+def option_of(name: str) -> str:
+    """Return the option of a setting as it is typed: --batch-size for batch_size."""
+    return "--" + RENAMED.get(name, name).replace("_", "-")
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the settings of a command line."""
+    """Return the options of a command line; `given` names those that were typed."""
     parser = argparse.ArgumentParser(
         prog="python -m gpt2lib.train",
-        description="Train a GPT-2 on text. Interrupted, the same command with --resume goes on.",
+        description="Train a GPT-2 on text. Interrupted, it goes on with --resume --out OUT.",
+        argument_default=argparse.SUPPRESS,
     )
-    add = parser.add_argument
-    add("--text", type=Path, required=True, help="a text file, or a folder of .txt files")
-    add("--validation", type=Path, help="text to measure bits per byte on; never trained on")
-    add(
-        "--out",
-        type=Path,
-        required=True,
-        help="the directory for the model and the state of the run",
-    )
-    add("--resume", action="store_true", help="go on with the run in --out")
+    defaults = {}
+
+    def add(name: str, default: object = None, help: str = "", **how) -> None:
+        shown = "" if default is None or default is False else f" (default: {default})"
+        defaults[parser.add_argument(name, help=help + shown, **how).dest] = default
+
+    add("--text", help="a text file, or a folder of .txt files", type=Path)
+    add("--validation", help="text to measure bits per byte on; never trained on", type=Path)
+    add("--out", help="the directory for the model and the state of the run", type=Path, required=True)
+    add("--resume", False, "go on with the run in --out, with its options", action="store_true")
     add("--start", help="start from the weights of this model, a name or a directory, not from random ones")
-    add("--preset", choices=PRESETS, help="the sizes of a published model")
-    add("--layers", type=int, default=6)
-    add("--heads", type=int, default=6)
-    add("--width", type=int, default=384, help="n_embd, a multiple of --heads")
-    add(
-        "--context",
-        type=int,
-        default=256,
-        help="tokens in a stretch of text; the model's n_positions",
-    )
-    add(
-        "--vocab-size",
-        type=int,
-        help="train a tokenizer of this size on the text (default: GPT-2's own)",
-    )
-    add(
-        "--tokens",
-        type=lambda number: int(float(number)),
-        default=10_000_000,
-        help="tokens to train on, e.g. 1e7",
-    )
-    add("--batch-size", type=int, default=16, help="stretches in an update, over all processes")
-    add("--micro-batches", type=int, default=1, help="parts to cut a batch into, to save memory")
-    add("--lr", type=float, default=1e-3, help="the highest learning rate; it ends at a tenth")
-    add(
-        "--warmup",
-        type=float,
-        default=0.02,
-        help="the part of the run in which the learning rate rises",
-    )
-    add("--weight-decay", type=float, default=0.1)
-    add("--dropout", type=float, help="of embeddings, attention and residual; GPT-2 had 0.1 (default: none)")
-    add("--average", type=float, default=0.0, help="average the weights over this last part of the run")
-    add("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the matrix products")
-    add("--compile", action="store_true", help="compile the model first; pays on GPUs")
-    add("--seed", type=int, default=0)
-    add("--save-every", type=int, default=200, help="updates between two saved states")
-    return parser.parse_args(arguments)
+    add("--preset", help="the sizes of a published model", choices=PRESETS)
+    add("--layers", 6, "blocks of the model", type=int)
+    add("--heads", 6, "attention heads in a block", type=int)
+    add("--width", 384, "n_embd, a multiple of --heads", type=int)
+    add("--vocab-size", help="train a tokenizer of this size on the text (default: GPT-2's own)", type=int)
+    add("--tokens", 10_000_000, "tokens to train on, e.g. 10M or 1e7", type=number_of_tokens)
+    add("--warmup", 0.02, "the part of the run in which the learning rate rises", type=float)
+    add("--dropout", help="of embeddings, attention and residual; GPT-2 had 0.1 (default: none)", type=float)
+    add("--compile", False, "compile the model first; pays on GPUs", action="store_true")
+    add("--save-every", 200, "updates between two saved states", type=int)
+    for setting in fields(TrainingConfig):
+        if setting.name in HELP:
+            add(option_of(setting.name), setting.default, HELP[setting.name], type=setting.type)
+    given = vars(parser.parse_args(arguments))
+    return argparse.Namespace(**defaults | given, given=tuple(given))
 
 
 def settings_of(options: argparse.Namespace) -> TrainingConfig:
-    """Return the training settings that the options ask for."""
-    steps = max(1, options.tokens // (options.batch_size * options.context))
-    return TrainingConfig(
-        steps=steps,
-        batch_size=options.batch_size,
-        context=options.context,
-        peak_lr=options.lr,
-        final_lr=options.lr / 10,
-        warmup_steps=int(options.warmup * steps),
-        weight_decay=options.weight_decay,
-        micro_batches=options.micro_batches,
-        dtype=options.dtype,
-        average=options.average,
-        seed=options.seed,
-    )
+    """Return the training settings that the options ask for. Raises ValueError in the options' names."""
+    if not 0 <= options.warmup <= 1:
+        raise ValueError(f"--warmup is {options.warmup}, but it is a part of the run, from 0 to 1")
+    settings = {name: getattr(options, RENAMED.get(name, name)) for name in HELP}
+    try:
+        config = TrainingConfig(steps=1, final_lr=options.lr / 10, warmup_steps=0, **settings)
+    except ValueError as error:
+        name, _, reason = str(error).partition(" ")
+        raise ValueError(f"{option_of(name)} {reason}") from error
+    steps = max(1, options.tokens // (config.batch_size * config.context))
+    return replace(config, steps=steps, warmup_steps=int(options.warmup * steps))
 
 
-def open_tokenizer(options: argparse.Namespace, text: str) -> Tokenizer:
-    """Return the tokenizer of the run: the one in --out, or one trained on the text, or GPT-2's."""
-    if options.resume and (options.out / "merges.txt").is_file():
-        return Tokenizer.load(options.out)
-    if options.vocab_size is None:
-        return Tokenizer.gpt2()
-    return Tokenizer.train(text, options.vocab_size)
+def check_options(options: argparse.Namespace) -> None:
+    """Raise ValueError for options that no run can have or that contradict each other.
+
+    Raises FileNotFoundError for a text that is not there. Nothing is written yet.
+    """
+    sizes = [name for name in SIZE_OPTIONS if name in options.given]
+    if options.start and sizes:
+        raise ValueError(
+            f"--start brings its sizes and its tokenizer along; leave out {', '.join(map(option_of, sizes))}"
+        )
+    if options.preset and set(sizes) - {"preset", "vocab_size"}:
+        raise ValueError(
+            f"--preset {options.preset} brings its sizes along; leave out "
+            f"{', '.join(option_of(name) for name in sizes if name not in ('preset', 'vocab_size'))}"
+        )
+    if options.save_every < 1:
+        raise ValueError(f"--save-every is {options.save_every}, but it must be at least 1")
+    if options.vocab_size is not None and options.vocab_size < 257:
+        raise ValueError(f"--vocab-size is {options.vocab_size}, but it must be at least 257")
+    if options.dropout is not None and not 0 <= options.dropout < 1:
+        raise ValueError(f"--dropout is {options.dropout}, but it must be at least 0 and below 1")
+    settings_of(options)
+    if not options.start:
+        model_config(options, options.vocab_size or GPT2Config.vocab_size)
+    if options.text is None and not options.resume:
+        raise ValueError("--text is missing; pass a text file or a folder of .txt files")
+    for path in filter(None, (options.text, options.validation)):
+        text_files(path)
+
+
+def as_stored(options: argparse.Namespace, stored: dict) -> argparse.Namespace:
+    """Return the options of a stored run, with those typed now that may change.
+
+    Raises ValueError, with their names, for others that were typed and differ.
+    """
+    given = {name: getattr(options, name) for name in options.given}
+    differ = [
+        f"{option_of(name)} {stored[name]}, not {value}"
+        if stored[name] is not None
+        else f"no {option_of(name)}, not {value}"
+        for name, value in given.items()
+        if name not in MAY_CHANGE and stored[name] != value
+    ]
+    if differ:
+        raise ValueError(
+            f"the run in {options.out} has {'; '.join(differ)}. Leave these out to go on with it, or train "
+            f"on from its weights: --start {options.out} --out NEW"
+        )
+    paths = {name: stored[name] and Path(stored[name]) for name in ("text", "validation")}
+    return argparse.Namespace(**stored | paths | {"resume": True} | given, given=options.given)
 
 
 def with_dropout(config: GPT2Config, dropout: float | None) -> GPT2Config:
@@ -144,101 +179,329 @@ def model_config(options: argparse.Namespace, vocab_size: int) -> GPT2Config:
     return with_dropout(sizes, options.dropout)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Train, saving the model and the state of the run on the way and at the end.
+@dataclass
+class Run:
+    """A training run that is under way, and what it has told so far."""
 
-    Raises ValueError for settings that contradict each other or the run that is to be resumed,
-    OSError for files that cannot be read or written.
+    options: argparse.Namespace
+    trainer: Trainer
+    corpus: Corpus
+    validation: str | None
+    history: list[list] = field(default_factory=list)  # [updates, mean loss, bits per byte or None]
+    losses: list[float] = field(default_factory=list)  # of the updates since the last row
+
+    def resume(self, state: dict) -> None:
+        """Go on from a state that `save` wrote."""
+        self.trainer.load_state_dict(state["trainer"])
+        self.history = state["history"]
+
+    def train(self) -> None:
+        """Make the updates that are left, saving on the way, at the end and when told to stop.
+
+        Raises FloatingPointError if the run diverges, OSError if it cannot be saved.
+        """
+        trainer, config = self.trainer, self.trainer.config
+        per_update = config.batch_size * config.context
+        bar = tqdm(
+            total=config.steps * per_update,
+            initial=trainer.step * per_update,
+            unit="tok",
+            unit_scale=True,
+            disable=trainer.rank > 0,
+        )
+        trainer.model.train()
+        with bar, when_interrupted(trainer.stop):
+            for progress in trainer:
+                self.losses.append(progress.loss)
+                bar.update(per_update)
+                bits = self.history[-1][2] if self.history else None
+                bar.set_postfix(loss=f"{progress.loss:.3f}", bits=bits, refresh=False)
+                if progress.step % self.options.save_every == 0:
+                    self.save()
+            if self.losses:
+                self.save()
+
+    def save(self) -> None:
+        """Write the model, what it has told and the state, in this order, each file whole or not at all.
+
+        Raises FloatingPointError, and writes nothing, if the run has diverged; OSError if the disk is full.
+        """
+        model, trainer = self.trainer.model.eval(), self.trainer
+        start = trainer.tokens[None, : trainer.config.context].to(next(model.parameters()).device).long()
+        with torch.no_grad():
+            numbers = [model.forward(start), *model.parameters(), *(trainer.mean or [])]
+        if not all(part.isfinite().all() for part in numbers):
+            raise FloatingPointError(
+                f"the run diverged: after update {trainer.step} the model is not finite any more; choose a "
+                f"lower learning rate (its peak is {trainer.config.peak_lr}) or a longer warm-up"
+            )
+        together(self._write if trainer.rank == 0 else lambda: None)
+        self.losses.clear()
+        model.train()
+
+    def result(self) -> str:
+        """Return the last row of the history as a sentence, and how to go on where updates are left."""
+        steps, bits, out = self.trainer.config.steps, self.history[-1][2], self.options.out
+        text = f"{self.trainer.step} updates, loss {self.history[-1][1]:.3f}"
+        if bits is not None:
+            text += f", {bits:.3f} bits per byte"
+        if self.trainer.step < steps:
+            text += f"; {steps} were planned, go on with: python -m gpt2lib.train --resume --out {out}"
+        return text
+
+    def _write(self) -> None:
+        """Write what `save` promises, in the first process."""
+        trainer, out = self.trainer, self.options.out
+        stored = {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in vars(self.options).items()
+            if name != "given"
+        }
+        with trainer.averaged_weights():
+            bits = None
+            if self.validation:
+                bits = bits_per_byte(trainer.model, self.corpus.tokenizer, self.validation)
+            self.history.append([trainer.step, sum(self.losses) / len(self.losses), bits])
+            try:
+                save_pretrained(trainer.model, self.corpus.tokenizer, out)
+            except (OSError, RuntimeError, SafetensorError) as error:
+                raise _not_saved(out, error) from error
+        state = {
+            "options": stored,
+            "config": asdict(trainer.model.config),
+            "text_sha256": self.corpus.text_sha256,
+            "history": self.history,
+            "trainer": trainer.state_dict(),
+        }
+        try:
+            with replacing(out / "history.json") as path:
+                path.write_text(json.dumps(self.history), "utf-8")
+            with replacing(out / STATE) as path:
+                torch.save(state, path)
+        except (OSError, RuntimeError) as error:  # torch raises a RuntimeError where the disk is full
+            raise _not_saved(out, error) from error
+
+
+def _not_saved(out: Path, error: Exception) -> OSError:
+    """Return the error to raise where a save failed."""
+    free = shutil.disk_usage(out).free / 1e6
+    return OSError(
+        f"the run could not be saved: {str(error).splitlines()[0]} ({free:.1f} MB are free in {out}). "
+        f"What was saved before is whole; make room and pass --resume"
+    )
+
+
+def gathered(mine: object) -> list:
+    """Return what each process passes, in the order of their ranks."""
+    if not dist.is_initialized():
+        return [mine]
+    everyones = [None] * dist.get_world_size()
+    dist.all_gather_object(everyones, mine)
+    return everyones
+
+
+def together(work: Callable[[], object]) -> object:
+    """Return what work returns, once it has gone well in all processes.
+
+    Raises the first process's ValueError or OSError in all of them, so that none waits for one that
+    has ended, and one can tell for all.
     """
-    if "RANK" in os.environ:  # started by torchrun, once for each process
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    result = error = None
+    try:
+        result = work()
+    except (ValueError, OSError) as problem:
+        error = problem
+    for problem in gathered(error):
+        if problem is not None:
+            raise problem
+    return result
+
+
+@contextlib.contextmanager
+def when_interrupted(stop: Callable[[], None]) -> Iterator[None]:
+    """Call stop at Ctrl+C and, in a lone process, at SIGTERM; a second signal ends that one at once."""
+    alone = not dist.is_initialized()  # torchrun repeats signals, and sends SIGTERM where a process failed
+
+    def note(number: int, frame: object) -> None:
+        stop()
+        if alone:
+            signal.signal(number, before[number])
+
+    here = threading.current_thread() is threading.main_thread()  # others get no signals
+    numbers = [signal.SIGINT, signal.SIGTERM][: 1 + alone] if here else []
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def take(out: Path) -> FileLock:
+    """Make the directory of a run, or say that it cannot be written, and lock it against other runs."""
+    lock = FileLock(out / ".lock", timeout=0)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"another run is writing to {out}; wait for its end, or pass another --out"
+        ) from None
+    except OSError as error:
+        raise OSError(
+            f"--out {out} is no directory that can be written to ({error.strerror}); pass another one"
+        ) from error
+    for left in out.glob(".*.part"):  # by a run that was killed
+        left.unlink()
+    return lock
+
+
+def read_state(path: Path) -> dict | None:
+    """Return the state that a run saved, on the CPU, or None if there is none.
+
+    Raises ValueError if it cannot be read or was not written by `Run.save`.
+    """
+    if not path.is_file():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        missing = {"options", "config", "text_sha256", "history", "trainer"} - state.keys()
+    except Exception as error:  # a damaged file raises errors of many kinds
+        state, missing = None, type(error).__name__
+    if missing:
+        raise ValueError(
+            f"{path} is damaged or was not written by this version ({missing}); the weights beside it may be "
+            f"whole: train on from them with --start {path.parent} --out NEW"
+        )
+    return state
+
+
+def open_run(options: argparse.Namespace, closing: contextlib.ExitStack) -> Run:
+    """Open what a run needs: its directory, text, tokenizer, model and, to go on, its state.
+
+    What can be known before the first update is checked here, in all processes. The lock of the
+    directory is left to `closing`. Raises ValueError for options that contradict each other, the texts
+    or the run that is to be resumed, OSError for files that cannot be read or written.
+    """
     first = not dist.is_initialized() or dist.get_rank() == 0
     device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
-    state_path = options.out / STATE
-    if state_path.is_file() and not options.resume:
-        raise ValueError(
-            f"{options.out} holds a run already; pass --resume to go on with it, or another --out"
-        )
 
-    text = read_text(options.text)
-    validation = read_text(options.validation) if options.validation else None
-    if options.start:
-        if options.preset or options.vocab_size:
-            raise ValueError("--start brings sizes and tokenizer along; leave out --preset and --vocab-size")
-        model, tokenizer = from_pretrained(options.start)
-        weights = model.state_dict()
-        model = GPT2(with_dropout(model.config, options.dropout))
-        model.load_state_dict(weights)
-    else:
-        tokenizer = open_tokenizer(options, text)
-        torch.manual_seed(options.seed)
-        model = GPT2(model_config(options, tokenizer.vocab_size))
+    def open_directory() -> tuple[argparse.Namespace, dict | None]:
+        check_options(options)
+        if first:
+            closing.enter_context(take(options.out))
+        state = read_state(options.out / STATE)
+        if state is None:
+            if options.text is None:
+                raise ValueError(f"there is no run in {options.out} to go on with; pass --text to start one")
+            return options, None
+        if not options.resume:
+            raise ValueError(
+                f"{options.out} holds a run already; pass --resume to go on with it, or another --out"
+            )
+        return as_stored(options, state["options"]), state
+
+    def open_texts() -> tuple[GPT2, Corpus, str | None]:
+        model, tokenizer = open_model(options, state)
+        corpus = open_corpus(options.text, options.out, tokenizer)
+        if model is None:
+            torch.manual_seed(options.seed)
+            model = GPT2(model_config(options, corpus.tokenizer.vocab_size))
+        if state and corpus.text_sha256 != state["text_sha256"]:
+            raise ValueError(
+                f"{options.text} is not the --text that the run in {options.out} was started with; pass that "
+                f"one, or train on from its weights: --start {options.out} --out NEW"
+            )
+        if corpus.largest >= model.config.vocab_size:
+            raise ValueError(
+                f"the text has the id {corpus.largest}, but the model of --start has only "
+                f"{model.config.vocab_size} ids; its tokenizer belongs to another model"
+            )
+        validation = read_text(options.validation) if options.validation else None
+        if validation and len(corpus.tokenizer.encode(validation, allow_special=True)) < 2:
+            raise ValueError(f"{options.validation} is one token, but --validation needs at least 2")
+        if first:
+            check_room(options, model, state)
+        return model, corpus, validation
+
+    options, state = together(open_directory)
+    model, corpus, validation = together(open_texts)
     model.to(device)
-    tokens = torch.tensor(tokenizer.encode(text, allow_special=True))
-    settings = settings_of(options)
     if options.compile:
         model.compile()
-    trainer = Trainer(model, tokens, settings)
-    this_run = (
-        asdict(model.config) | asdict(settings) | {"text_sha256": hashlib.sha256(text.encode()).hexdigest()}
-    )
-    history = []  # [updates, mean loss since the last row, bits per byte or None]
-    if state_path.is_file():
-        state = torch.load(state_path, weights_only=True)
-        changed = [name for name in this_run if state["run"].get(name) != this_run[name]]
-        if changed:
-            raise ValueError(
-                f"the run in {options.out} was started with another {', '.join(changed)}; "
-                f"resume it with the options it was started with, or pass another --out"
-            )
-        trainer.load_state_dict(state["trainer"])
-        history = state["history"]
+    run = Run(options, Trainer(model, corpus.tokens, settings_of(options)), corpus, validation)
+    if state:
+        run.resume(state)
+    if len(set(gathered(run.trainer.step))) > 1:
+        raise ValueError(
+            f"{options.out / STATE} is not the same for all processes; put it where all machines see it"
+        )
+    return run
 
-    def save() -> None:
-        model.eval()
-        with trainer.averaged_weights():
-            bits = bits_per_byte(model, tokenizer, validation) if validation else None
-            save_pretrained(model, tokenizer, options.out)
-        model.train()
-        history.append([trainer.step, sum(losses) / len(losses), bits])
-        losses.clear()
-        with replacing(options.out / "history.json") as path:
-            path.write_text(json.dumps(history), "utf-8")
-        with replacing(state_path) as path:
-            torch.save({"run": this_run, "trainer": trainer.state_dict(), "history": history}, path)
 
-    losses = []
-    model.train()
-    per_update = settings.batch_size * settings.context
-    with tqdm(
-        total=settings.steps * per_update,
-        initial=trainer.step * per_update,
-        unit="tok",
-        unit_scale=True,
-        disable=not first,
-    ) as bar:
-        for progress in trainer:
-            losses.append(progress.loss)
-            bar.update(per_update)
-            bar.set_postfix(
-                loss=f"{progress.loss:.3f}", bits=history[-1][2] if history else None, refresh=False
-            )
-            if first and (progress.step % options.save_every == 0 or progress.step == settings.steps):
-                save()
-    if first:
-        row = history[-1]
-        print(
-            f"{row[0]} updates, loss {row[1]:.3f}" + (f", {row[2]:.3f} bits per byte" if validation else "")
+def open_model(options: argparse.Namespace, state: dict | None) -> tuple[GPT2 | None, Tokenizer | int]:
+    """Return the model to train, None for a fresh one, and its tokenizer, or the size of one to learn."""
+    if state:
+        return GPT2(GPT2Config(**state["config"])), Tokenizer.load(options.out)
+    if not options.start:
+        return None, options.vocab_size or Tokenizer.gpt2()
+    model, tokenizer = from_pretrained(options.start)
+    longest = model.config.n_positions
+    if "context" not in options.given:
+        options.context = min(options.context, longest)
+    if options.context > longest:
+        raise ValueError(
+            f"--context is {options.context}, but {options.start} reads at most {longest} tokens; "
+            f"choose --context up to {longest}"
+        )
+    weights = model.state_dict()
+    model = GPT2(with_dropout(model.config, options.dropout))
+    model.load_state_dict(weights)
+    return model, tokenizer
+
+
+def check_room(options: argparse.Namespace, model: GPT2, state: dict | None) -> None:
+    """Raise OSError if the disk of --out has too little room for one save."""
+    copies = 3 + (options.average > 0) + (state is None)  # AdamW keeps two numbers for each weight
+    needed = copies * sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    free = shutil.disk_usage(options.out).free
+    if free < needed:
+        raise OSError(
+            f"a save takes {needed / 1e6:.1f} MB, but only {free / 1e6:.1f} MB are free in {options.out}; "
+            f"make room, or pass another --out"
         )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train as the command line says; errors end the program with one sentence."""
-    options = parse(arguments)
+    """Train as the command line says; print expected errors as one line and exit."""
+    first = os.environ.get("RANK", "0") == "0"  # the one that speaks, of those that torchrun starts
+    with contextlib.redirect_stderr(sys.stderr if first else io.StringIO()):
+        options = parse(arguments)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    else:
+        keep_freed_memory()
     try:
-        run(options)
+        if "RANK" in os.environ:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        with contextlib.ExitStack() as closing:
+            run = open_run(options, closing)
+            try:
+                run.train()
+            except FloatingPointError as error:
+                saved = f"the state after {run.history[-1][0]} updates" if run.history else "nothing yet"
+                raise ValueError(f"{error}. Saved in {options.out}: {saved}") from error
+        if first:
+            print(run.result())
+        if run.trainer.stopped:
+            sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit("gpt2lib.train: interrupted; what was saved before is whole" if first else 1)
+    except torch.cuda.OutOfMemoryError as error:
+        reason = str(error).partition(". ")[0]
+        sys.exit(f"gpt2lib.train: {reason}; pass more --micro-batches, a smaller --batch-size or --context")
     except (ValueError, OSError) as error:
-        sys.exit(f"gpt2lib.train: {error}")
+        sys.exit(f"gpt2lib.train: {error}" if first else 1)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()

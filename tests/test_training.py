@@ -23,6 +23,7 @@ from gpt2lib.training import (
     TrainingConfig,
     bits_per_byte,
     decay_groups,
+    keep_freed_memory,
     learning_rate,
     mean_loss,
     next_token_loss,
@@ -48,13 +49,16 @@ def test_the_loss_is_the_mean_surprise():
     )
 
 
-def test_a_system_without_mallopt_trains_too(monkeypatch):
+def test_memory_is_kept_only_where_somebody_asks_for_it(monkeypatch):
     def missing(name):
         raise OSError("no such library")
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
+    keep_freed_memory()  # a system without glibc
+    calls = []
+    monkeypatch.setattr("gpt2lib.training.keep_freed_memory", lambda: calls.append("asked"))
     progress = next(train(model(), TOKENS, TrainingConfig(1, batch_size=2, context=16)))
-    assert math.isfinite(progress.loss)
+    assert math.isfinite(progress.loss) and not calls
 
 
 def test_a_fresh_model_knows_nothing():
@@ -233,7 +237,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(text, tmp_path):
     finish(command(*arguments(text, tmp_path / "killed", "--resume", steps=steps)))
     a, b = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     assert all(largest(a[name] - b[name]) < 1e-4 for name in a)
-    assert not list((tmp_path / "killed").glob("*.tmp"))
+    assert not list((tmp_path / "killed").glob(".*.part"))  # what a killed run left is gone
 
 
 def test_two_processes_reach_the_weights_of_one(text, tmp_path):
@@ -296,10 +300,16 @@ def test_a_run_is_not_overwritten_and_not_resumed_as_another(text, tmp_path, cap
     main(arguments(text, out, steps=5))
     before = weights(out)
     assert "--resume" in fails(capsys, *arguments(text, out, steps=5))
-    assert "peak_lr" in fails(capsys, *arguments(text, out, "--resume", "--lr", "0.5", steps=5))
-    assert "n_layer" in fails(capsys, *arguments(text, out, "--resume", "--layers", "1", steps=5))
+    assert "--lr 0.01, not 0.5" in fails(capsys, *arguments(text, out, "--resume", "--lr", "0.5", steps=5))
+    message = fails(
+        capsys, "--out", str(out), "--resume", "--layers", "1", "--dropout", "0.1", "--tokens", "1M"
+    )
+    assert (
+        "--layers 2, not 1" in message and "no --dropout, not 0.1" in message and f"--start {out}" in message
+    )
+    assert "--tokens 240, not 1000000" in message and "--lr" not in message
     text.write_text(text.read_text() + "more")
-    assert "text" in fails(capsys, *arguments(text, out, "--resume", steps=5))
+    assert "--text" in fails(capsys, *arguments(text, out, "--resume", steps=5))
     assert all(torch.equal(before[name], after) for name, after in weights(out).items())
 
 
