@@ -3,9 +3,12 @@
 import contextlib
 import ctypes
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -16,7 +19,7 @@ from gpt2lib.tokenizer import Tokenizer
 
 
 def next_token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return the mean surprise, in nats, at the tokens that really came: the cross-entropy.
+    """Return the mean cross-entropy, in nats, of the actual next tokens.
 
     logits (B, T, V), targets (B, T) -> scalar. Every position is one example. A model that knows
     nothing scores ln V. Source: Radford et al. 2018, equation 1. `F.cross_entropy` is the fused form.
@@ -72,25 +75,33 @@ def learning_rate(
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Hold the settings of a training run. Raises ValueError for ones that no run can have."""
+    """Settings of a training run. Raises ValueError for impossible ones."""
 
     steps: int  # updates of the weights
-    batch_size: int = 32  # stretches in an update, over all processes
+    batch_size: int = 16  # stretches in an update, over all processes
     context: int = 256  # tokens in a stretch
     peak_lr: float = 1e-3
     final_lr: float = 1e-4
     warmup_steps: int = 100
     weight_decay: float = 0.1
-    clip: float = 1.0  # the largest norm that the gradient of an update may have
+    clip: float = 1.0  # the largest norm that the gradient of an update may have; math.inf for any
     micro_batches: int = 1  # parts that a batch is cut into where it does not fit into memory whole
     dtype: str = "float32"  # of the matrix products: float32 or bfloat16
     average: float = 0.0  # the last part of the run over which the weights are averaged, 0.1 for a tenth
     seed: int = 0  # of the choice of stretches and of dropout
 
     def __post_init__(self):
-        for name in ("steps", "batch_size", "context", "micro_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, but it must be at least 1")
+        least = dict.fromkeys(("steps", "batch_size", "context", "micro_batches"), 1)
+        for name, smallest in (least | {"warmup_steps": 0, "seed": 0}).items():
+            number = getattr(self, name)
+            if not isinstance(number, Integral) or not smallest <= number <= 2**48:
+                raise ValueError(
+                    f"{name} is {number!r}, but it must be a whole number from {smallest} to 2**48"
+                )
+        for name in ("peak_lr", "final_lr", "weight_decay", "clip"):
+            number = getattr(self, name)
+            if not isinstance(number, Real) or not 0 <= number or math.isinf(number) and name != "clip":
+                raise ValueError(f"{name} is {number!r}, but it must be a number of at least 0")
         if not 0 <= self.average <= 1:
             raise ValueError(f"average is {self.average}, but it is a part of the run, from 0 to 1")
         if self.dtype not in ("float32", "bfloat16"):
@@ -99,7 +110,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Progress:
-    """Tell what one update did."""
+    """What one update did."""
 
     step: int  # updates so far, this one included
     loss: float  # nats per token of the batch, before the update
@@ -108,14 +119,41 @@ class Progress:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what an update frees for the next one; without glibc nothing happens.
+    """Make glibc reuse freed memory instead of returning it to the OS; does nothing elsewhere.
 
-    It holds for the whole process. Source: mallopt(3); -4 is M_MMAP_MAX, -1 is M_TRIM_THRESHOLD.
+    It holds for the whole process, so no constructor calls it: whoever runs the process does. Source:
+    mallopt(3); -4 is M_MMAP_MAX, -1 is M_TRIM_THRESHOLD.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-4, 0)  # large blocks come from the heap, like small ones
         mallopt(-1, 2**31 - 1)  # which shrinks only if 2 GB at its end are free
+
+
+Tokens = torch.Tensor | np.ndarray | Sequence[int]
+
+
+def _row_of_ids(tokens: Tokens) -> torch.Tensor:
+    """Return tokens as a tensor (N,), which shares the memory of a tensor, an array or a memory map.
+
+    Raises ValueError for another shape, and for what is not ids.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # nothing is written to it
+            tokens = torch.as_tensor(tokens)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"tokens are a {type(tokens).__name__} that is no row of whole numbers ({error}); pass token ids "
+            f"as a tensor, an array or a list, as Tokenizer.encode returns them"
+        ) from error
+    if tokens.ndim != 1:
+        raise ValueError(
+            f"tokens have the shape {tuple(tokens.shape)}, but a text is one row of ids, (N,); "
+            f"pass tokens.flatten() if the rows belong to one text"
+        )
+    if tokens.dtype.is_floating_point or tokens.dtype.is_complex or tokens.dtype == torch.bool:
+        raise ValueError(f"tokens are {tokens.dtype}, but ids are whole numbers; pass token ids, not text")
+    return tokens
 
 
 class Trainer:
@@ -126,13 +164,13 @@ class Trainer:
     text make up the same update.
     """
 
-    def __init__(self, model: nn.Module, tokens: torch.Tensor, config: TrainingConfig):
-        """Prepare to train model on tokens (N,).
+    def __init__(self, model: nn.Module, tokens: Tokens, config: TrainingConfig):
+        """Prepare to train model on tokens (N,), ids of any integer type; a memory map is not copied.
 
-        Raises ValueError if N is not larger than the context, or the batch cannot be shared out
-        evenly over the processes and micro-batches.
+        Raises ValueError if N is not larger than the context, the context is longer than what the model
+        reads, or the batch cannot be shared out evenly over the processes and micro-batches.
         """
-        self.model, self.tokens, self.config = model, tokens, config
+        self.model, self.tokens, self.config = model, _row_of_ids(tokens), config
         self.processes = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         if config.batch_size % (self.processes * config.micro_batches):
@@ -141,6 +179,13 @@ class Trainer:
                 f"{config.micro_batches} micro-batches of one size; choose a multiple of "
                 f"{self.processes * config.micro_batches}"
             )
+        longest = getattr(getattr(model, "config", None), "n_positions", config.context)
+        if config.context > longest:
+            raise ValueError(
+                f"context is {config.context}, but this model reads at most {longest} tokens (n_positions); "
+                f"choose a context up to {longest}"
+            )
+        sample_batch(self.tokens, 1, config.context)  # refuses a text that is too short now, not later
         self.replica = DistributedDataParallel(model) if self.processes > 1 else model
         self.generator = torch.Generator().manual_seed(config.seed)
         self.optimizer = torch.optim.AdamW(
@@ -151,17 +196,24 @@ class Trainer:
         )
         self.step = 0
         self.mean = None  # the mean of the weights over the last part of the run
-        if next(model.parameters()).device.type == "cpu":
-            keep_freed_memory()
-        sample_batch(tokens, 1, config.context)  # refuses a text that is too short now, not later
+        self.stopping = self.stopped = False
 
     def __iter__(self) -> Iterator[Progress]:
-        """Train to the last step and tell of each update."""
-        while self.step < self.config.steps:
+        """Train to the last step, or to a `stop`, yielding the progress of each update."""
+        while self.step < self.config.steps and not self.stopped:
             yield self.update()
 
+    def stop(self) -> None:
+        """End the iteration; where several processes train, all of them, after one more update."""
+        self.stopping = True
+        self.stopped = self.processes == 1
+
     def update(self) -> Progress:
-        """Make one update of the weights and tell of it."""
+        """Make one update of the weights and return its progress.
+
+        Raises FloatingPointError if the run has diverged: the loss or the gradient is not finite. The
+        weights are then those that the last good update left.
+        """
         config = self.config
         lr = learning_rate(
             self.step,
@@ -174,25 +226,36 @@ class Trainer:
             group["lr"] = lr
         device = next(self.model.parameters()).device
         inputs, targets = sample_batch(self.tokens, config.batch_size, config.context, self.generator)
-        inputs, targets = (part.chunk(self.processes)[self.rank].to(device) for part in (inputs, targets))
+        inputs, targets = (
+            part.chunk(self.processes)[self.rank].to(device).long() for part in (inputs, targets)
+        )
         loss = torch.zeros((), device=device)
         micro_batches = zip(inputs.chunk(config.micro_batches), targets.chunk(config.micro_batches))
         with self._dropout_of_this_step(device):
             for i, (x, y) in enumerate(micro_batches):
-                with self._gradients_stay_here(i < config.micro_batches - 1):
+                with self._no_sync_before_the_last(i < config.micro_batches - 1):
                     with torch.autocast(device.type, torch.bfloat16, enabled=config.dtype == "bfloat16"):
                         logits = self.replica(x)
                     part = next_token_loss(logits, y) / config.micro_batches  # the mean over the whole batch
                     part.backward()
                 loss += part.detach()
+        told = torch.stack([loss / self.processes, torch.full_like(loss, self.stopping)])
         if self.processes > 1:
-            dist.all_reduce(loss)
+            dist.all_reduce(told)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.clip)
+        loss, stopping, norm = torch.cat([told, norm[None]]).tolist()  # the one wait for the device
+        if not math.isfinite(loss + norm):
+            self.optimizer.zero_grad(set_to_none=True)
+            raise FloatingPointError(
+                f"the run diverged: in update {self.step + 1} the loss is {loss} and the gradient's norm "
+                f"{norm}; choose a lower learning rate (its peak is {config.peak_lr}) or a longer warm-up"
+            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self._average()
-        return Progress(self.step, loss.item() / self.processes, lr, norm.item())
+        self.stopped = stopping > 0
+        return Progress(self.step, loss, lr, norm)
 
     @contextlib.contextmanager
     def _dropout_of_this_step(self, device: torch.device) -> Iterator[None]:
@@ -201,9 +264,9 @@ class Trainer:
             torch.manual_seed((self.config.seed + self.step) * self.processes + self.rank)
             yield
 
-    def _gradients_stay_here(self, here: bool) -> contextlib.AbstractContextManager:
+    def _no_sync_before_the_last(self, before: bool) -> contextlib.AbstractContextManager:
         """Keep DistributedDataParallel from exchanging gradients before the last micro-batch."""
-        return self.replica.no_sync() if here and self.processes > 1 else contextlib.nullcontext()
+        return self.replica.no_sync() if before and self.processes > 1 else contextlib.nullcontext()
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -221,13 +284,17 @@ class Trainer:
 
         Nothing changes before the averaging has begun. Source: Izmailov et al. 2018, section 3.2.
         """
+        if self.mean is None:
+            yield
+            return
         weights = list(self.model.parameters())
         present = [weight.detach().clone() for weight in weights]
         with torch.no_grad():
-            torch._foreach_copy_(weights, self.mean or present)
-            try:
-                yield
-            finally:
+            torch._foreach_copy_(weights, self.mean)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
                 torch._foreach_copy_(weights, present)
 
     def state_dict(self) -> dict:
@@ -241,15 +308,17 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from what `state_dict` returned."""
-        self.step, self.mean = state["step"], state["mean"]
+        """Go on from what `state_dict` returned, here or on another device."""
+        device = next(self.model.parameters()).device
+        self.step = state["step"]
+        self.mean = state["mean"] and [weight.to(device) for weight in state["mean"]]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
 
 
-def train(model: nn.Module, tokens: torch.Tensor, config: TrainingConfig) -> Iterator[Progress]:
-    """Train a model on tokens (N,), in place, and tell of each update.
+def train(model: nn.Module, tokens: Tokens, config: TrainingConfig) -> Iterator[Progress]:
+    """Train a model on tokens (N,), in place, and yield the progress of each update.
 
     Nothing happens until the iterator is asked: `for progress in train(...)`. Raises ValueError as
     `Trainer` does.
@@ -258,13 +327,14 @@ def train(model: nn.Module, tokens: torch.Tensor, config: TrainingConfig) -> Ite
 
 
 @torch.no_grad()
-def mean_loss(model: nn.Module, tokens: torch.Tensor, context: int, batch_size: int = 16) -> float:
+def mean_loss(model: nn.Module, tokens: Tokens, context: int, batch_size: int = 16) -> float:
     """Return the mean loss, in nats per token, over a whole text: tokens (N,).
 
     The text is read in stretches of `context` tokens that overlap by half, and the first half of a
     stretch only counts where nothing came before it, so that each token is predicted once and, but
     for the first, from at least context / 2 tokens. Raises ValueError if N is below 2.
     """
+    tokens = _row_of_ids(tokens)
     if len(tokens) < 2:
         raise ValueError(
             f"the text has {len(tokens)} tokens, but at least 2 are needed to predict one from another"
@@ -280,7 +350,7 @@ def mean_loss(model: nn.Module, tokens: torch.Tensor, context: int, batch_size: 
     total = 0.0
     for start, done in zip(starts.split(batch_size), scored.split(batch_size)):
         places = start[:, None] + torch.arange(context + 1)  # (B, context + 1)
-        stretches = tokens[places].to(device)
+        stretches = tokens[places].to(device).long()
         logits = model(stretches[:, :-1])
         losses = F.cross_entropy(logits.flatten(0, 1), stretches[:, 1:].flatten(), reduction="none")
         total += losses[(places[:, 1:] > done[:, None]).flatten().to(device)].double().sum().item()
