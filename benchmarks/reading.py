@@ -31,8 +31,8 @@ training text has in lowercase at most a tenth as often. A sample that says any 
 lost, because repeating oneself is not staying with someone. `<|endoftext|>` is never drawn.
 
 **Invented words**: in 100 samples of up to 200 tokens from nothing (`<|endoftext|>`), the share of words
-(letters only, in lowercase) that the training text has nowhere. A sample's last word, which may be cut off,
-is left out.
+(letters only, in lowercase, "'s" apart) that the training text has nowhere. A sample's last word, which may
+be cut off, is left out.
 
 **Longest overlap**: the longest run of words that one of the first 50 of these shares with the training text.
 
@@ -278,7 +278,7 @@ def stays(name: str, prompt: str, early: str, late: str, is_name: Callable[[str]
 def invented(samples: list[str], known: set[str]) -> tuple[int, int, Counter]:
     """Return how many words of the samples are not known, how many there are, and the unknown ones."""
     every = [word for sample in samples for word in words(sample)[:-1]]
-    unknown = Counter(word for word in every if word not in known)
+    unknown = Counter(word for word in every if known.isdisjoint({word, word.removesuffix("'s")}))
     return sum(unknown.values()), len(every), unknown
 
 
