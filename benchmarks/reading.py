@@ -10,18 +10,22 @@ down every gap with its answers and every sample. The rules:
 
 **Bits per byte** of the held-out stories, as `gpt2lib.bits_per_byte` measures it.
 
-**Cloze**: the right name out of ten. A *mention* is a name in the middle of a sentence (words with capitals
-after a lowercase letter, a comma or a semicolon; "Mr." and the like belong to it) or "the" and a noun. A
-*character* is mentioned at least three times in its story and is the subject of a verb such as "said" or
-"ran" at least once. The gap is the last mention of a character with a name in each 3,000 characters of a
-story; the model reads the story up to there. The candidates are that name and nine mentions that share no
-word with it or with each other, those met last before the gap first: characters of the story, and where
-it has fewer than ten (but at least four), its things. A gap counts if the name also stands in the 150 words
-before it, so that it can be known; if the word before the gap can stand before "the", so that all candidates
-fit; and if no candidate stands in the rest of the sentence. A candidate's score is the log-probability of its
-tokens and of the rest of the sentence (at most twelve words). That is the probability of the whole text, so
-a short or common name has no advantage. If there are more than 500 gaps, 500 are taken at equal distances.
-Two answers that need no model stand beside the result: the candidate that was mentioned last, and the one
+**Cloze**: the right name out of ten. A *mention* is a name in the middle of a sentence (words with
+capitals after a lowercase letter, a comma or a semicolon; "Mr." and the like belong to it) or "the" and a
+noun. A *character* is mentioned at least three times in its story and is the subject of a verb such as
+"said" or "ran" at least once. The gap is the last mention of a character with a name in each 3,000
+characters of a story; the model reads the story up to there. The candidates are that name and nine
+mentions that share no word with it or with each other, those met last before the gap first: characters of
+the story, and where it has fewer than ten (but at least four), its things. A gap counts if the name also
+stands in the 150 words before it, so that it can be known; if the word before the gap can stand before
+"the", so that all candidates fit; and if no candidate stands in the rest of the sentence. A candidate's
+score is the log-probability of its tokens and of the rest of the sentence (at most twelve words) after
+the story, as much of it as the model can read. That alone is the first answer. It is the probability of
+the text as it would stand, but a model that knows little finds common names likely anywhere. So the
+second answer is the candidate whose score the story raises most: less the score after the beginning of
+the sentence alone (domain-conditional PMI, Holtzman et al. 2021). An n-gram, which hardly sees more than
+the sentence, gets the first only. If there are more than 500 gaps, 500 are taken at equal distances. Two
+answers that need no model stand beside the result: the candidate that was mentioned last, and the one
 that was mentioned most often.
 
 **Who stays**: 100 samples of 200 tokens that start with a sentence that names an animal (PROMPTS, ANIMALS
@@ -44,7 +48,7 @@ import argparse
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,10 +73,10 @@ SAMPLES, LENGTH, LATER, COMPARED = 100, 200, 100, 50  # tokens a sample, where "
 TEMPERATURE, TOP_K = 0.7, 50
 
 # the rows of the table
-BITS, CLOZE, STAYS = (
-    "bits per byte",
-    "cloze: the right name out of ten",
-    "who stays: the name is still in use",
+BITS, STAYS = "bits per byte", "who stays: the name is still in use"
+CLOZE, RAISED = (
+    "cloze: the right name of ten is the most likely",
+    "cloze: it is the one that the story raises most",
 )
 INVENTED, OVERLAP = "invented words", "longest overlap with the training text"
 
@@ -114,10 +118,11 @@ class Gap:
     """A place in a story where a name is missing."""
 
     before: str  # the story up to the space before the name
-    candidates: tuple[str, ...]  # the first one is right
+    name: str  # the right one
     after: str  # the rest of the sentence
-    mentioned_last: int  # what two rules without a model would answer: the numbers of candidates
-    mentioned_most: int
+    candidates: tuple[str, ...]  # in the order of the alphabet, so that a tie is no hint
+    mentioned_last: str  # what two rules that need no model would answer
+    mentioned_most: str
 
 
 def without_titles(name: str) -> set[str]:
@@ -167,13 +172,15 @@ def gap_at(start: int, who: str, story: str, places: dict[str, list[int]], chara
         if len(candidates) < CANDIDATES and not taken & without_titles(name):
             candidates.append(name)
             taken |= without_titles(name)
-    often = [sum(place < start for place in places[name]) for name in candidates]
+    candidates.sort()
+    often = {name: sum(place < start for place in places[name]) for name in candidates}
     return Gap(
         before=story[: start - 1],
-        candidates=tuple(candidates),
+        name=who,
         after=re.match(rf"(?:\s*\S+){{0,{REST}}}", sentence)[0],
-        mentioned_last=int(np.argmax([last[name] for name in candidates])),
-        mentioned_most=int(np.argmax(often)),
+        candidates=tuple(candidates),
+        mentioned_last=max(candidates, key=last.get),
+        mentioned_most=max(candidates, key=often.get),
     )
 
 
@@ -188,14 +195,23 @@ def gaps_in(stories: list[str]) -> list[Gap]:
 Scorer = Callable[[list[int], list[list[int]]], list[float]]
 
 
-def answers(gaps: list[Gap], tokenizer: Tokenizer, score: Scorer) -> list[int]:
-    """Return the number of the candidate with the highest score for each gap."""
+def answers(gaps: list[Gap], tokenizer: Tokenizer, score: Scorer) -> list[tuple[str, str]]:
+    """Return for each gap the most likely candidate, and the one whose probability the story raises most."""
     found = []
     for gap in gaps:
         endings = [tokenizer.encode(f" {name}{gap.after}") for name in gap.candidates]
-        scores = score([tokenizer.end_of_text, *tokenizer.encode(gap.before)], endings)
-        found.append(int(np.argmax(scores)))
+        sentence = re.search(r"[^.!?\n]*$", gap.before)[0]
+        with_story, without = (
+            np.array(score([tokenizer.end_of_text, *tokenizer.encode(text)], endings))
+            for text in (gap.before, sentence)
+        )
+        found.append(tuple(gap.candidates[np.argmax(x)] for x in (with_story, with_story - without)))
     return found
+
+
+def share_right(gaps: list[Gap], names: Iterable[str]) -> str:
+    """Return how many of the names are the right ones, in percent."""
+    return f"{np.mean([gap.name == name for gap, name in zip(gaps, names)]):.1%}"
 
 
 def model_scorer(model: GPT2) -> Scorer:
@@ -324,16 +340,17 @@ def read_model(name: str, stories: list[str], gaps: list[Gap], training: Trainin
     )
     results = {
         BITS: f"{bits_per_byte(model, tokenizer, END_OF_TEXT.join(stories)):.3f}",
-        CLOZE: f"{np.mean(np.array(found) == 0):.1%}",
+        CLOZE: share_right(gaps, (likely for likely, _ in found)),
+        RAISED: share_right(gaps, (raised for _, raised in found)),
         STAYS: f"{sum(stayed)} of {SAMPLES}",
         INVENTED: f"{number / total:.2%}",
         OVERLAP: f"{len(overlap.split())} words",
     }
     details = [f"# {name}", f"invented words: {dict(unknown)}", f"longest overlap: {overlap}", "## Cloze"]
-    for gap, answer in zip(gaps, found):
-        details.append(
-            f"...{gap.before[-300:]} [{' | '.join(gap.candidates)}]{gap.after} -> {gap.candidates[answer]}"
-        )
+    for gap, (likely, raised) in zip(gaps, found):
+        names = " | ".join(gap.candidates)
+        details.append(f"...{gap.before[-300:]} [{names}]{gap.after}")
+        details.append(f"right: {gap.name}; most likely: {likely}; raised most by the story: {raised}")
     details.append("## Who stays")
     for (prompt, _), (early, late), stayed_ in zip(started, parts, stayed):
         details.append(f"{'stays' if stayed_ else 'lost'}: {prompt}{early} || {late}")
@@ -357,13 +374,13 @@ def count_ngrams(
     size = len(END_OF_TEXT.join(stories).encode())
     return f"{best}-gram of tokens", {
         BITS: f"{bits[best] / size:.3f}",
-        CLOZE: f"{np.mean(np.array(found) == 0):.1%}",
+        CLOZE: share_right(gaps, (likely for likely, _ in found)),
     }
 
 
 def table(columns: dict[str, dict[str, str]]) -> str:
     """Return the results as Markdown: a column for each model, a row for each figure."""
-    rows = [BITS, CLOZE, STAYS, INVENTED, OVERLAP]
+    rows = [BITS, CLOZE, RAISED, STAYS, INVENTED, OVERLAP]
     lines = [f"| {' | '.join(['', *columns])} |", f"|---{'|---' * len(columns)}|"]
     lines += [
         f"| {' | '.join([row, *(results.get(row, '') for results in columns.values())])} |" for row in rows
@@ -398,7 +415,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
     size = len(END_OF_TEXT.join(stories).encode()) / 1e6
     last, most = (
-        np.mean([getattr(gap, rule) == 0 for gap in gaps]) for rule in ("mentioned_last", "mentioned_most")
+        share_right(gaps, (getattr(g, rule) for g in gaps)) for rule in ("mentioned_last", "mentioned_most")
     )
     columns, details = {}, []
     for name in [options.model, *options.compare]:
@@ -412,7 +429,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(
         f"\n{len(stories)} of {len(every)} held-out stories ({size:.2f} MB; the others share too much with a "
         f"training text), {len(gaps)} gaps. By chance {1 / CANDIDATES:.0%} of the names are right; the one "
-        f"mentioned last would be {last:.1%}, the one mentioned most often {most:.1%}."
+        f"mentioned last would be {last}, the one mentioned most often {most}."
     )
     if options.details:
         with replacing(options.details) as path:
