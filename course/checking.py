@@ -58,8 +58,9 @@ def check(answer: Callable) -> Callable:
     record(exercise.name, "✓" if verdict.passed else "✗" if verdict.written else "○")
     if verdict.passed:
         display(Note("✓", title, verdict.message))
-        return answer
-    if not verdict.written:
+        if verdict.goes_on:
+            return answer
+    elif not verdict.written:
         display(Note("○", title, "not written yet; going on with the library's"))
     else:
         ask = f'"{exercise.number}", {verdict.hint}' if verdict.hint else f'"{exercise.number}"'

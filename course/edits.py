@@ -138,7 +138,10 @@ def hunks(diff: str) -> list[tuple[str, str]]:
             old.append(text)
         if mark != "-":
             new.append(text)
-    return [("".join(old), "".join(new)) for old, new, marks in found if marks & {"+", "-"}]
+    if len(found) > 1 and not found[-1][2] & {"+", "-"}:  # lines after the last change belong to it
+        for part, more in zip(found[-2], found.pop()[:2]):
+            part += more
+    return [("".join(old), "".join(new)) for old, new, _ in found]
 
 
 def within(edit: Edit, old: str) -> list[Edit]:
@@ -157,7 +160,7 @@ def within(edit: Edit, old: str) -> list[Edit]:
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EditedMistake:
     """A mistake that is told as a diff of a right answer; its code is made when it is first run."""
 
@@ -231,10 +234,18 @@ def overlap(a: Edit, b: Edit) -> bool:
     return a.start < b.end and b.start < a.end or a.start == b.start
 
 
-def pairs(mistakes: Sequence) -> Iterator[tuple[EditedMistake, EditedMistake, Callable]]:
-    """Make every two mistakes that can be made together: the two, and the answer with both."""
-    edited = [mistake for mistake in mistakes if isinstance(mistake, EditedMistake)]
-    for i, second in enumerate(edited):  # those that stand first are the most common
-        for first in edited[:i]:
-            if first.id != second.id and (wrong := first.with_other(second)):
-                yield first, second, wrong
+def pairs(
+    mistakes: Sequence, others: Sequence = ()
+) -> Iterator[tuple[EditedMistake, EditedMistake, Callable]]:
+    """Make every two mistakes that can be made together: the two, and the answer with both.
+
+    With others, one of the two is of them. Those that stand first in a list are tried first.
+    """
+    first, second = ([m for m in part if isinstance(m, EditedMistake)] for part in (mistakes, others))
+    if second:
+        order = ((a, b) for a in first for b in second)
+    else:
+        order = ((a, b) for i, b in enumerate(first) for a in first[:i])
+    for a, b in order:
+        if a.id != b.id and (wrong := a.with_other(b)):
+            yield a, b, wrong

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from ctypes import c_ulong, py_object, pythonapi
 from dataclasses import dataclass, replace
+from itertools import chain
 from numbers import Number
 from typing import Any
 
@@ -33,6 +34,7 @@ class Verdict:
     message: str  # for the learner
     hint: int | None = None  # the hint that fits the mistake
     written: bool = True  # False: the learner has not started yet
+    goes_on: bool = True  # False: right, but the notebook goes on with the library's all the same
 
 
 class TimeUp(BaseException):
@@ -152,6 +154,8 @@ def same(got: Any, want: Any, tolerance: float) -> bool:
         got, want = torch.as_tensor(got), torch.as_tensor(want)
         if got.shape != want.shape or kind(got) != kind(want):
             return False
+        if got.is_meta or want.is_meta:  # no numbers to compare, only the place
+            return got.is_meta and want.is_meta
         got, want = got.detach().double(), want.detach().double()
         return torch.allclose(got, want, rtol=tolerance, atol=tolerance, equal_nan=True)
     if isinstance(want, (list, tuple)):
@@ -258,14 +262,15 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
                 " Know that no gradient passes through your version (a detach(), item(), tolist() or new "
                 "torch.tensor(...) stops it), so a model built with it can write but not learn."
             )
-        return Verdict(True, None, exercise.done + note)
+        remarks = ungranted(exercise, answer)
+        return Verdict(True, None, " ".join([exercise.done + note, *remarks]), goes_on=not remarks)
     first = wrong[0]
     evidence = compare(exercise, first, got.results[first], want.results[first])
     for mistake in exercise.mistakes:
         if alike(got, exercise, mistake.wrong):
             says = said(exercise, mistake, got.results[first], want.results[first])
             return Verdict(False, mistake.id, f"{says}\n{evidence}", mistake.hint)
-    if found := two_mistakes(exercise, got):
+    if found := two_mistakes(exercise, got, want, wrong):
         one, other = (said(exercise, mistake, got.results[first], want.results[first]) for mistake in found)
         return Verdict(
             False,
@@ -277,17 +282,51 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
     return Verdict(False, diagnosis, f"{says}\n{evidence}" if diagnosis != "raises" else says)
 
 
-def two_mistakes(exercise: Exercise, got: Attempt) -> tuple[EditedMistake, EditedMistake] | None:
-    """Return two known mistakes that together do what an answer did, or None if none are found in time."""
+def ungranted(exercise: Exercise, answer: Callable) -> list[str]:
+    """Return the remarks on those of an exercise's wishes that a right answer does not grant."""
+    wishes = exercise.wishes()
+    asked = replace(exercise, cases=lambda: [case for case, _ in exercise.wishes()])
+    got, want = attempt(asked, answer).results, attempt(asked, exercise.reference).results
+    return [says for (_, says), g, w in zip(wishes, got, want) if not same(g, w, exercise.tolerance)]
+
+
+def two_mistakes(exercise: Exercise, got: Attempt, want: Attempt, wrong_cases: list[int]) -> tuple | None:
+    """Return two known mistakes that together do what an answer did, or None if none are found in time.
+
+    Mistakes that alone explain some of the wrong cases are tried with every other one. Else both must show in
+    the first wrong case.
+    """
     if all(isinstance(result, Raised) for result in got.results):
         return None  # its own error says more
     end = time.process_time() + PAIRS_LIMIT
-    for first, second, wrong in pairs(exercise.mistakes):
-        if alike(got, exercise, wrong):
-            return first, second
+    first, likely, loud = wrong_cases[0], {}, []
+    for mistake in exercise.mistakes:
+        if isinstance(mistake, EditedMistake):
+            known = results_of(exercise, mistake.wrong, wrong_cases)
+            explained = sum(alike_result(got.results[i], known[i], exercise.tolerance) for i in wrong_cases)
+            if explained:
+                likely[mistake] = explained
+            if not same(known[first], want.results[first], exercise.tolerance):
+                loud.append(mistake)
+    most_first = sorted(likely, key=likely.get, reverse=True)
+    for one, other, wrong in chain(pairs(most_first, exercise.mistakes), pairs(loud)):
         if time.process_time() > end:
             break
+        if alike(got, exercise, wrong):
+            return tuple(sorted((one, other), key=exercise.mistakes.index))
     return None
+
+
+def results_of(exercise: Exercise, wrong: Callable, cases: list[int]) -> dict[int, Any]:
+    """Return what a known mistake does with some of the cases."""
+    every, results = exercise.cases(), {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for i in cases:
+            try:
+                results[i] = exercise.run(wrong, *every[i])
+            except Exception as error:
+                results[i] = Raised(error)
+    return results
 
 
 def said(exercise: Exercise, mistake: Mistake | EditedMistake, got: Any, want: Any) -> str:
@@ -332,11 +371,15 @@ def alike(got: Attempt, exercise: Exercise, wrong: Callable) -> bool:
                 known = exercise.run(wrong, *arguments)
             except Exception as error:
                 known = Raised(error)
-            if not same(result, known, exercise.tolerance):
-                return False
-            if isinstance(result, Raised) and str(result.error) != str(known.error):
+            if not alike_result(result, known, exercise.tolerance):
                 return False
     return True
+
+
+def alike_result(result: Any, known: Any, tolerance: float) -> bool:
+    """Tell whether a result is that of a known mistake, down to the words of an error."""
+    both = isinstance(result, Raised) and isinstance(known, Raised)
+    return same(result, known, tolerance) and (not both or str(result.error) == str(known.error))
 
 
 def symptom(
@@ -366,7 +409,14 @@ def symptom(
             )
         if kind(result) != kind(want):
             return "dtype", f"its result holds {kind(result)} ({result.dtype}), but should hold {kind(want)}."
-        if result.is_floating_point() and result.isnan().any() and not want.isnan().any():
+        if result.device != want.device:
+            return "device", f"its result is on the device {result.device}, but should be on {want.device}."
+        if (
+            result.is_floating_point()
+            and not result.is_meta
+            and result.isnan().any()
+            and not want.isnan().any()
+        ):
             return (
                 "nan",
                 "its result has NaN in it: somewhere 0/0, 0 * inf, inf - inf, or a row that is all -inf.",
@@ -415,7 +465,7 @@ def first_difference(got: Any, want: Any, tolerance: float) -> str | None:
     """Return the first place at which two tensors of one shape differ."""
     if not (isinstance(got, torch.Tensor) and isinstance(want, torch.Tensor) and got.shape == want.shape):
         return None
-    if want.ndim == 0:
+    if want.ndim == 0 or want.is_meta or got.is_meta:
         return None
     close = torch.isclose(got.detach().double(), want.detach().double(), tolerance, tolerance, equal_nan=True)
     if close.all():
@@ -434,6 +484,8 @@ def brief(value: Any, most: int = 300) -> str:
         return f"{type(value.error).__name__}: {value.error}".splitlines()[0][:most]
     if isinstance(value, torch.Tensor):
         value = value.detach()
+        if value.is_meta:
+            return f"a tensor {tuple(value.shape)} on the device meta"
         if value.numel() > 36:
             return f"a tensor {tuple(value.shape)}"
         if value.is_floating_point():

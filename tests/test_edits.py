@@ -36,6 +36,7 @@ def test_a_diff_is_read_as_its_changes():
     assert hunks("+b\n a") == [("a\n", "b\na\n")]
     assert hunks("-a\n+b\n c\n d\n-e\n") == [("a\n", "b\n"), ("c\nd\ne\n", "c\nd\n")]
     assert hunks("-a\n+b\n\n-c") == [("a\n", "b\n"), ("\nc\n", "\n")]
+    assert hunks("-a\n+b\n c") == [("a\nc\n", "b\nc\n")]
     with pytest.raises(CourseError, match="begins with"):
         hunks("-a\n+b\nc")
 
@@ -121,7 +122,7 @@ def test_two_mistakes_at_once_are_both_named(scores, weights, ids):
 
 
 def test_looking_for_two_mistakes_ends_in_time(monkeypatch):
-    monkeypatch.setattr(verdicts, "PAIRS_LIMIT", 0.0)
+    monkeypatch.setattr(verdicts, "PAIRS_LIMIT", -1.0)
     wrong = attend_with(lambda q, k, v: q @ k.mT, lambda table: table.softmax(-2))
     assert examine("attend", wrong).diagnosis is None
 

@@ -1,5 +1,7 @@
 """What the cases of several exercises are made of."""
 
+import math
+
 import torch
 
 
@@ -11,3 +13,8 @@ def numbers(*shape: int, seed: int = 0) -> torch.Tensor:
 def lower(T: int, S: int) -> torch.Tensor:
     """Return the causal mask (T, S)."""
     return torch.ones(T, S, dtype=torch.bool).tril(diagonal=S - T)
+
+
+def counting(*shape: int) -> torch.Tensor:
+    """Return 0, 1, 2, ... in a shape, as floats."""
+    return torch.arange(math.prod(shape), dtype=torch.float32).view(shape)

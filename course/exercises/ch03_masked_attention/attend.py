@@ -5,24 +5,38 @@ import math
 import torch
 import torch.nn.functional as F
 
-from course.exercises.common import lower, numbers
+from course.exercises.common import counting, lower, numbers
 
 differentiable = True
 
 
 def cases():
-    """Two heads, two new tokens of three; seen ones before them; no mask; gaps in the mask; one new token."""
+    """The text's example; two new tokens of three; seen ones before them; no mask; gaps in the mask; one token.
+
+    The last two: heads as `split_heads` returns them, and scores of 160.
+    """
+    q = torch.tensor([[[[2.0, 1.0]]]])
+    k = torch.tensor([[[[0.0, 0.0], [0.0, 2.0], [2.0, 0.0], [0.5, 0.0]]]])
+    v = torch.tensor([[[[0.0, 0.0], [9.0, 0.0], [1.0, 8.0], [0.0, 2.0]]]])
     gaps = torch.tensor([[True, False, True, True, False], [False, True, True, False, True]])
+    large = torch.tensor([[[[320.0, 1.0, 0.0, 2.0], [-320.0, 0.0, 2.0, 1.0]]]])
+    keys = torch.tensor([[[[1.0, 0.0, 2.0, 0.0], [1.0, 2.0, 0.0, 1.0], [0.5, 1.0, 1.0, 0.0]]]])
     return [
-        (1.5 * numbers(B, H, T, D), numbers(B, H, S, D, seed=1), numbers(B, H, S, D, seed=2), mask)
-        for (B, H, T, S, D), mask in [
-            ((1, 2, 2, 3, 3), lower(2, 3)),
-            ((2, 3, 4, 6, 5), lower(4, 6)),
-            ((2, 3, 4, 5, 7), None),
-            ((3, 2, 2, 5, 4), gaps),
-            ((3, 4, 5, 5, 2), lower(5, 5)),
-            ((3, 2, 1, 4, 6), None),
-        ]
+        (q, k, v, None),
+        *(
+            (1.5 * numbers(B, H, T, D), numbers(B, H, S, D, seed=1), numbers(B, H, S, D, seed=2), mask)
+            for (B, H, T, S, D), mask in [
+                ((1, 2, 2, 3, 3), lower(2, 3)),
+                ((2, 3, 4, 6, 5), lower(4, 6)),
+                ((2, 3, 4, 5, 7), None),
+                ((3, 2, 2, 5, 4), gaps),
+                ((3, 4, 5, 5, 2), lower(5, 5)),
+                ((3, 2, 1, 4, 6), None),
+                ((2, 2, 1, 5, 3), gaps[:1].clone()),
+            ]
+        ),
+        (*(numbers(2, 4, 3, 6, seed=seed).transpose(1, 2) for seed in range(3)), lower(4, 4)),
+        (large, keys, counting(1, 1, 3, 4), lower(2, 3)),
     ]
 
 
@@ -58,11 +72,12 @@ def by_bmm(q, k, v, mask=None):
     return torch.bmm(F.softmax(scores, dim=2), v).view(B, H, T, D)
 
 
-def by_renormalizing(q, k, v, mask=None):
-    weights = torch.exp(q @ k.mT / math.sqrt(k.shape[-1]))
+def by_hand(q, k, v, mask=None):
+    scores = q @ k.mT / math.sqrt(k.shape[-1])
     if mask is not None:
-        weights = weights * mask
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = torch.exp(scores - scores.amax(dim=-1, keepdim=True))
     return (weights @ v) / weights.sum(dim=-1, keepdim=True)
 
 
-styles = [by_sdpa, by_einsum, by_loops, by_bmm, by_renormalizing]
+styles = [by_sdpa, by_einsum, by_loops, by_bmm, by_hand]
