@@ -2,9 +2,14 @@
 
 import copy
 import math
-import platform
 import warnings
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from statistics import median
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,18 +17,20 @@ import torch.nn.functional as F
 from torch import nn
 
 from gpt2lib.attention import causal_mask, merge_heads
+from gpt2lib.cache import KVCache
+from gpt2lib.config import GPT2Config
 from gpt2lib.embeddings import embed
 from gpt2lib.model import GPT2, Block, check_tokens
-from gpt2lib.training import keep_freed_memory
 
 if TYPE_CHECKING:
-    from gpt2lib.cache import KVCache, LayerCache
+    from gpt2lib.cache import LayerCache
 
 
 def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return whole numbers from -127 to 127, and what one unit is worth in each row.
+    """Return whole numbers from -127 to 127, and the scale of each row.
 
-    weight (N, K) -> int8 (N, K), float32 (N,). numbers * scale[:, None] is off by half a scale at most.
+    weight (N, K) -> int8 (N, K), float32 (N,). numbers * scale[:, None] differs from weight by at most half a
+    step, which is half a scale.
     A row of zeros has the scale 1. Source: Dettmers et al. 2022, section 2.1 ("absmax").
     """
     scale = weight.float().abs().amax(dim=1) / 127
@@ -37,57 +44,110 @@ def quantized_linear(
     """Return x @ W.T + bias for the W whose row n is numbers[n] * scale[n], without making W.
 
     x (M, K) float32 or bfloat16, numbers int8 (N, K), scale and bias float32 (N,) -> float32 (M, N).
-    The numbers are exact in the dtype of x, in which the product is made. (float16 would not do: the
-    sums, not yet scaled, can pass its end.)
+    The numbers are exact in the dtype of x, in which the product is made. (float16 would overflow on the
+    unscaled sums.)
     """
     return torch.addcmul(bias, F.linear(x, numbers.to(x.dtype)), scale)
 
 
-Product = Callable[[torch.Tensor], torch.Tensor]  # x (..., K) -> about x @ weight.T + bias (..., N)
+Product = Callable[[torch.Tensor], torch.Tensor]  # float x (..., K) -> about x @ weight.T + bias (..., N)
 Maker = Callable[[torch.Tensor, torch.Tensor], Product]  # weight (N, K), bias (N,) -> a product
 
-NEAR = 0.0125  # how far the results for a vector may be off, as a mean, relative to their size
+
+class NotHere(RuntimeError):
+    """This torch, or this processor, has no such operator."""
 
 
-def is_near(product: Product, x: torch.Tensor, exact: torch.Tensor, bias: torch.Tensor) -> bool:
-    """Tell whether a product gives about exact + bias, for single vectors and for several at once.
+def private_operator(name: str) -> Callable[..., torch.Tensor]:
+    """Return an operator of torch that has no public name, such as "ops.mkldnn._linear_pointwise.default".
 
-    x (M, K) with M >= 2, exact (M, N): the first half goes in one by one, the other together.
+    Raises NotHere if this torch doesn't have it; calling it does if it doesn't run on this processor.
     """
-    half = len(x) // 2
-    close = torch.cat([*map(product, x[:half].split(1)), product(x[half:])]) - bias
-    errors = (close - exact).norm(dim=1) / exact.norm(dim=1).clamp(min=1e-30)
-    return bool(errors[:half].mean() <= NEAR and errors[half:].mean() <= NEAR)
+    try:
+        call = attrgetter(name)(torch)
+    except AttributeError:
+        raise NotHere(f"this torch has no torch.{name}") from None
 
-
-def first_that_suits(
-    makers: tuple[Maker, ...], weight: torch.Tensor, bias: torch.Tensor, x: torch.Tensor
-) -> Product:
-    """Return the product of the first maker that this torch and this processor have and that is near enough.
-
-    x (M, K) are two or more vectors of the kind that the weight will meet. The last maker is not tried; it
-    must use public operators only.
-    """
-    exact = F.linear(x, weight)
-    for make in makers[:-1]:
+    def operate(*arguments):
         try:
-            product = make(weight, bias)
-            if is_near(product, x, exact, bias):
-                return product
-        except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-            continue
-    return makers[-1](weight, bias)
+            return call(*arguments)
+        except RuntimeError as error:
+            if "can't allocate memory" in str(error):
+                raise
+            raise NotHere(f"{name} says: {str(error).splitlines()[0]}") from error
+
+    return operate
+
+
+NEAR = 0.0125  # how far the results for a vector may be off, as a mean, relative to their size
+ROWS = (1, 8, 64)  # how many vectors at a time the products are timed with
+CLEARLY = 1.1  # how many times as fast a product must be to be worth storing the weights once more
+SAMPLE = 4096  # rows of a weight that are enough to time a product
+
+
+@dataclass
+class Trial:
+    """What came of trying one way to multiply one kind of matrix, or one way to attend."""
+
+    what: str  # the kind of matrix, or "attention"
+    way: str  # the name of its maker
+    error: float = math.nan  # of the results, relative to their size
+    seconds: tuple[float, ...] = ()  # for each of ROWS; empty if this way doesn't run here
+    verdict: str = ""  # whether it was taken, or why not
+
+
+def error_of(product: Product, x: torch.Tensor, exact: torch.Tensor, bias: torch.Tensor) -> float:
+    """Return how far a product is from exact + bias, relative to the size of exact, as a mean over vectors.
+
+    x (M, K) with M >= 2, exact (M, N). Some vectors go in one by one and the others together; the larger
+    of the two means counts.
+    """
+    alone = min(16, len(x) // 2)
+    close = torch.cat([*map(product, x[:alone].split(1)), product(x[alone:])]) - bias
+    errors = (close - exact).norm(dim=1) / exact.norm(dim=1).clamp(min=1e-30)
+    return torch.stack([errors[:alone].mean(), errors[alone:].mean()]).max().item()  # NaN if one is
+
+
+Key = tuple[str, str]  # what is tried, and in which way
+
+
+def seconds_in_turns(
+    calls: dict[Key, Callable[[], object]], before: Callable[[], object], rounds: int = 5
+) -> dict[Key, float]:
+    """Return the median seconds of each call. They take turns, so that whatever else runs slows all alike.
+
+    `before` is called before each round. After two rounds a way drops out if it took more than twice as long
+    as the fastest for the same thing; "plain" stays. On a machine so slow or busy that half a second has
+    passed, three rounds must do.
+    """
+    began = perf_counter()
+    for call in calls.values():
+        call()  # the first time doesn't count: much is only set up then
+    times = {name: [] for name in calls}
+    for number in range(rounds):
+        if number > 2 and perf_counter() - began > 0.5:
+            break
+        before()
+        best = {}
+        for (what, _), seconds in times.items():
+            best[what] = min([*seconds, best.get(what, math.inf)])
+        for (what, way), call in calls.items():
+            if number < 2 or way == "plain" or min(times[what, way]) <= 2 * best[what]:
+                start = perf_counter()
+                call()
+                times[what, way].append(perf_counter() - start)
+    return {name: median(seconds) for name, seconds in times.items()}
 
 
 def plain(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply as nn.Linear does."""
-    return lambda x: F.linear(x, weight, bias)
+    return lambda x: F.linear(x.float(), weight, bias)
 
 
 def plain_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Keep float16 weights and make them float32 for each product."""
     weight = weight.half()
-    return lambda x: F.linear(x, weight.float(), bias)
+    return lambda x: F.linear(x.float(), weight.float(), bias)
 
 
 def plain_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
@@ -96,20 +156,26 @@ def plain_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     return lambda x: F.linear(x.bfloat16(), weight, bias)
 
 
-def plain_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Keep int8 weights and make them float32 for each product."""
+def plain_int8(weight: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype = torch.float32) -> Product:
+    """Keep int8 weights and give them the dtype of the vectors for each product."""
     numbers, scale = quantize_rows(weight)
-    return lambda x: quantized_linear(x, numbers, scale, bias)
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        y = quantized_linear(x.flatten(0, -2).to(dtype), numbers, scale, bias)
+        return y.view(*x.shape[:-1], -1)
+
+    return product
+
+
+def int8_as_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Keep int8 weights and multiply in bfloat16, for processors that are quick at it."""
+    return plain_int8(weight, bias, torch.bfloat16)
 
 
 def onednn(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply with oneDNN, in the dtype of the weight. A private operator of torch.
-
-    torch takes MKL for float32. On many rows oneDNN is about twice as fast on AMD's processors, and no less
-    precise.
-    """
-    multiply = torch.ops.mkldnn._linear_pointwise.default
-    return lambda x: multiply(x, weight, bias, "none", [], "")
+    """Multiply with oneDNN, in float32 and as precisely as MKL, which torch takes. A private operator."""
+    multiply = private_operator("ops.mkldnn._linear_pointwise.default")
+    return lambda x: multiply(x.float(), weight, bias, "none", [], "")
 
 
 def onednn_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
@@ -117,45 +183,39 @@ def onednn_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
 
     The results are bfloat16.
     """
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.bfloat16(), 1)
-    multiply = onednn(packed, bias.bfloat16())
-    return lambda x: multiply(x.bfloat16())
+    multiply = private_operator("ops.mkldnn._linear_pointwise.default")
+    packed = private_operator("ops.mkldnn._reorder_linear_weight")(weight.bfloat16(), 1)
+    bias = bias.bfloat16()
+    return lambda x: multiply(x.bfloat16(), packed, bias, "none", [], "")
 
 
 def fbgemm_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply float32 rows with float16 weights, as FBGEMM does. Private operators of torch."""
-    packed = torch.ops.quantized.linear_prepack_fp16(weight.clone(), bias)  # it may write into its argument
-    multiply = torch.ops.quantized.linear_dynamic_fp16.default
-    return lambda x: multiply(x, packed)
-
-
-def multiplies_bfloat16() -> bool:
-    """Tell whether the processor multiplies bfloat16 itself, as far as torch knows. Private operators."""
-    try:
-        if platform.machine() in ("x86_64", "AMD64"):
-            return torch.cpu._is_avx512_bf16_supported()
-        return torch.ops.mkldnn._is_mkldnn_bf16_supported()  # on x86 also true where oneDNN imitates it
-    except (AttributeError, RuntimeError):
-        return False
+    multiply = private_operator("ops.quantized.linear_dynamic_fp16.default")
+    # packing may write into its argument, so it gets a copy
+    packed = private_operator("ops.quantized.linear_prepack_fp16")(weight.clone(), bias)
+    return lambda x: multiply(x.float(), packed)
 
 
 def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply vectors in one byte with int8 weights, as FBGEMM does. Private operators of torch.
 
-    FBGEMM lets the smallest of all the numbers that it is given be 0 and the largest 255 (and keeps 0
-    between them). For one vector that is as it should be; of several each is stretched to 0..1 first.
+    FBGEMM maps the smallest of all the numbers that it's given to 0 and the largest to 255 (and keeps 0
+    in between). For one vector that's just right. Of several, each is stretched to 0..1 first.
     """
     numbers, scale = quantize_rows(weight)
-    with warnings.catch_warnings():  # torch wants to give these tensors up; the next way is tried then
+    multiply = private_operator("ops.quantized.linear_dynamic.default")
+    # torch has deprecated these tensors; once they are gone, the next maker is used
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        stored = torch._make_per_channel_quantized_tensor(
+        stored = private_operator("_make_per_channel_quantized_tensor")(
             numbers.contiguous(), scale.double(), torch.zeros(len(scale), dtype=torch.int64), 0
         )
-    packed = torch.ops.quantized.linear_prepack(stored, bias)
-    multiply = torch.ops.quantized.linear_dynamic.default
+    packed = private_operator("ops.quantized.linear_prepack")(stored, bias)
     sums = numbers.sum(dim=1) * scale  # what a row of ones gives, without the bias
 
     def product(x: torch.Tensor) -> torch.Tensor:
+        x = x.float()
         if x.numel() == x.shape[-1]:
             return multiply(x, packed)
         low = x.amin(dim=-1, keepdim=True)
@@ -170,52 +230,147 @@ def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
 def aten_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply bfloat16 rows with int8 weights. A private operator of torch.
 
-    It makes the weights bfloat16 inside the processor, anew for every four rows or so. Many rows are
-    worth a copy of the weights in the dtype that the processor is quick at.
+    It makes the weights bfloat16 inside the processor, again for every four rows or so.
     """
     numbers, scale = quantize_rows(weight)
-    numbers = numbers.contiguous()  # row after row, also where the weight came from a file transposed
-    multiply, ones = torch.ops.aten._weight_int8pack_mm.default, torch.ones_like(scale).bfloat16()
-    many = torch.bfloat16 if multiplies_bfloat16() else torch.float32
+    numbers = numbers.contiguous()  # row after row, whatever the layout of the weight
+    multiply = private_operator("ops.aten._weight_int8pack_mm.default")
+    ones = torch.ones_like(scale).bfloat16()
 
     def product(x: torch.Tensor) -> torch.Tensor:
-        rows = x.flatten(0, -2)
-        if len(rows) > 16:
-            return quantized_linear(x.to(many), numbers, scale, bias)
-        return torch.addcmul(bias, multiply(rows.bfloat16(), numbers, ones), scale).view(*x.shape[:-1], -1)
+        y = multiply(x.flatten(0, -2).bfloat16(), numbers, ones)
+        return torch.addcmul(bias, y, scale).view(*x.shape[:-1], -1)
 
     return product
 
 
 def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply one row in parts, many with oneDNN.
+    """Multiply in parts: see the weight as a batch of smaller ones.
 
-    A matrix-vector product runs on one core, but a batch of them on all: so the weight is seen as a
-    batch of parts.
+    Some routines multiply a matrix with a single vector on one core only, but a batch on all of them.
     """
     weight = weight.contiguous()
     N, K = weight.shape
     least = 2 * torch.get_num_threads()
     parts = min((n for n in range(1, 257) if N % n == 0), key=lambda n: (n < least, abs(n - least)))
     blocks, offsets = weight.view(parts, N // parts, K), bias.view(parts, -1, 1)
-    many = first_that_suits((onednn, plain), weight, bias, weight.new_ones(4, K))
 
     def product(x: torch.Tensor) -> torch.Tensor:
-        if x.numel() > K:
-            return many(x)
-        column = x.reshape(1, K).t().expand(parts, K, 1)  # of strides that the quick routine takes
-        return torch.baddbmm(offsets, blocks, column).view(*x.shape[:-1], N)
+        columns = x.float().reshape(-1, K).t()  # (K, M)
+        y = torch.baddbmm(offsets, blocks, columns.expand(parts, *columns.shape))
+        return y.view(N, -1).t().reshape(*x.shape[:-1], N)
 
     return product
 
 
-FLOAT16 = (fbgemm_float16, plain_float16, plain)  # 11 bits of precision; a weight may be too large for it
-MAKERS: dict[str, tuple[Maker, ...]] = {  # what the weights are stored as -> ways to multiply, the best first
-    "float32": (float32_in_parts, plain),
-    "float16": FLOAT16,
-    "bfloat16": (onednn_bfloat16, plain_bfloat16),  # 8 bits of precision, for the vectors too
-    "int8": (fbgemm_int8, aten_int8, plain_int8, *FLOAT16),
+FLOAT16 = (fbgemm_float16, plain_float16)  # 11 bits of precision; a weight may be too large for it
+BFLOAT16 = (onednn_bfloat16, plain_bfloat16)  # 8 bits of precision, for the vectors too
+INT8 = (fbgemm_int8, aten_int8, plain_int8, int8_as_bfloat16)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a name for the weights of a fast model stands for."""
+
+    makers: tuple[Maker, ...]  # ways to multiply in the blocks; the plain one is always tried, too
+    head: tuple[Maker, ...]  # ways to make the logits
+    shortlist: bool = False  # whether the largest logits are made once more in float32
+    cache_dtype: torch.dtype = torch.float16  # of the keys and values, if they fit
+    bfloat16_attention: bool = False  # whether many tokens may attend in bfloat16
+
+
+KINDS = {
+    "float32": Kind((float32_in_parts, onednn), (float32_in_parts, onednn), cache_dtype=torch.float32),
+    "float16": Kind(FLOAT16, FLOAT16),
+    "bfloat16": Kind(BFLOAT16, INT8, shortlist=True),
+    "int8": Kind((*INT8, *FLOAT16, onednn_bfloat16), INT8, shortlist=True, bfloat16_attention=True),
 }
+
+Matrix = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # weight (N, K), bias (N,), the x (M, K) it meets
+
+
+def try_ways(
+    matrices: dict[str, Matrix], makers: dict[str, tuple[Maker, ...]], before: Callable[[], object]
+) -> list[Trial]:
+    """Try each way to multiply, and the plain one, with one matrix of each kind; only NotHere is caught.
+
+    Of a weight the first SAMPLE rows are used, and each way gets a copy, so that none finds in the chip's
+    cache what another has read. `before` is called before each round of `seconds_in_turns`.
+    """
+    trials, products = {}, {}
+    for what, (weight, bias, x) in matrices.items():
+        weight, bias = weight[:SAMPLE], bias[:SAMPLE]
+        exact = F.linear(x, weight)
+        for make in (*makers[what], plain):
+            key = what, make.__name__
+            try:
+                product = make(weight.clone(), bias)
+                trials[key] = Trial(*key, error_of(product, x, exact, bias))
+                products[key] = product
+            except NotHere as reason:
+                trials[key] = Trial(*key, verdict=f"not here: {reason}")
+    for rows in ROWS:
+        calls = {key: partial(product, matrices[key[0]][2][:rows]) for key, product in products.items()}
+        for key, seconds in seconds_in_turns(calls, before).items():
+            trials[key].seconds += (seconds,)
+    return list(trials.values())
+
+
+def by_rows(one: Product, few: Product, many: Product) -> Product:
+    """Return a product that leaves one vector, a few and many of them to a product each, as ROWS has them."""
+    if one is few is many:
+        return one
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        rows = x.numel() // x.shape[-1]
+        return (one if rows == 1 else few if rows <= 24 else many)(x)  # 24: about as far from 8 as from 64
+
+    return product
+
+
+def choose(
+    matrices: list[Matrix],
+    makers: tuple[Maker, ...],
+    trials: list[Trial],
+    finish: Callable[[Product], Product] = lambda product: product,
+) -> list[Product]:
+    """Return the fastest product that is near enough, for each matrix of one kind.
+
+    trials are those of `try_ways` for this kind, and get their verdicts here. One row, a few and many may
+    go different ways, but weights are stored in another form only where that is clearly faster than the
+    forms that are there already. The plain product needs nothing stored. finish is applied to all others.
+    """
+    make = {each.__name__: each for each in makers}
+    timed = {trial.way: trial.seconds for trial in trials if trial.seconds}
+    chosen, taken = [], Counter()
+    for weight, bias, x in matrices:
+        exact = F.linear(x, weight)
+        tried = {"plain": plain(weight, bias)}  # a way that was too far off stands there with None
+        picked = []
+        for i in range(len(ROWS)):
+            cost = {way: times[i] * (1 if tried.get(way) else CLEARLY) for way, times in timed.items()}
+            for way in sorted(cost, key=cost.get):
+                if way not in tried:
+                    product = make[way](weight, bias)
+                    near = error_of(product, x, exact, bias) <= NEAR
+                    tried[way] = finish(product) if near else None
+                if tried[way]:
+                    break
+            picked.append(tried[way])
+            taken[way, i] += 1
+        chosen.append(by_rows(*picked))
+    for trial in trials:
+        places = [
+            f"{ROWS[i]} row{'s' * (ROWS[i] > 1)}" + f" in {n} of {len(matrices)}" * (n < len(matrices))
+            for (way, i), n in sorted(taken.items())
+            if way == trial.way
+        ]
+        if places:
+            trial.verdict = "taken for " + ", ".join(places)
+        elif trial.seconds:
+            far = not trial.error <= NEAR
+            trial.verdict = f"off by more than {NEAR:.2%}" if far else "not clearly faster"
+    return chosen
 
 
 def shortlisted(rough: Product, weight: torch.Tensor, most: int = 64) -> Product:
@@ -225,34 +380,14 @@ def shortlisted(rough: Product, weight: torch.Tensor, most: int = 64) -> Product
     """
 
     def product(x: torch.Tensor) -> torch.Tensor:
-        y = rough(x)
+        y = rough(x).float()
         best = y.topk(min(most, len(weight))).indices
         return y.scatter_(-1, best, (F.embedding(best, weight) @ x[..., None]).squeeze(-1))
 
     return product
 
 
-def vectors_met(model: GPT2) -> dict[nn.Module, torch.Tensor]:
-    """Return the vectors (M, K) that each matrix of a model is multiplied with as it reads 64 random tokens.
-
-    Those of `wte`, which makes the logits, stand under `ln_f`.
-    """
-    met = {}
-
-    def remember(module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
-        met[module] = (output if module is model.ln_f else inputs[0]).flatten(0, -2)
-
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    hooks = [layer.register_forward_hook(remember) for layer in (*layers, model.ln_f)]
-    size = (2, min(32, model.config.n_positions))
-    tokens = torch.randint(model.config.vocab_size, size, generator=torch.Generator().manual_seed(0))
-    try:
-        with torch.no_grad():
-            model(tokens)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return met
+MANY_QUERIES = 128  # from which on it can pay to attend in bfloat16
 
 
 def attend_in_bfloat16(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: int = 128) -> torch.Tensor:
@@ -274,19 +409,49 @@ def attend_in_bfloat16(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: 
     return torch.cat(parts, dim=2).float()
 
 
-class FastBlock(nn.Module):
-    """A Block for inference whose matrices are products, in one function: for one token every call counts."""
+def try_attention(config: GPT2Config) -> list[Trial]:
+    """Try both ways to attend with many tokens. bfloat16 is taken if it is clearly faster and near enough."""
+    T, D = min(2 * MANY_QUERIES, config.n_positions), config.n_embd // config.n_head
+    if T < MANY_QUERIES:
+        return []
+    q, k, v = torch.randn(3, 1, config.n_head, T, D, generator=torch.Generator().manual_seed(0))
+    what, ways = (
+        f"attention, {T}",
+        {
+            "float32": lambda: F.scaled_dot_product_attention(q, k, v, is_causal=True),
+            "bfloat16": lambda: attend_in_bfloat16(q, k, v),
+        },
+    )
+    exact, close = (attend() for attend in ways.values())
+    error = ((close - exact).norm() / exact.norm()).item()
+    calls = {(what, way): attend for way, attend in ways.items()}
+    plain, quick = seconds_in_turns(calls, before=lambda: None).values()
+    taken = error <= NEAR and quick * CLEARLY < plain
+    return [
+        Trial(what, "float32", 0.0, (plain,), f"taken below {MANY_QUERIES}" if taken else "taken"),
+        Trial(what, "bfloat16", error, (quick,), "taken" if taken else "not clearly faster"),
+    ]
 
-    def __init__(self, block: Block, prepare: Callable[[nn.Linear], Product], in_bfloat16: bool):
-        """Prepare the four matrices; many tokens attend in bfloat16 if in_bfloat16, else in float32."""
+
+MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")  # of a block, in the order of their use
+
+
+def norm_of(layer: nn.LayerNorm) -> tuple:
+    """Return what F.layer_norm takes after x to do what a layer does."""
+    return layer.normalized_shape, layer.weight.detach(), layer.bias.detach(), layer.eps
+
+
+class FastBlock(nn.Module):
+    """A Block for inference, in one function: when decoding one token, every Python call costs.
+
+    `products` stand in for the matrices, in the order of MATRICES. Many tokens attend in bfloat16 if
+    `in_bfloat16` is set, else in float32.
+    """
+
+    def __init__(self, block: Block, products: list[Product]):
         super().__init__()
-        self.n_head, self.in_bfloat16 = block.attn.n_head, in_bfloat16
-        self.norms = [
-            (norm.normalized_shape, norm.weight.detach(), norm.bias.detach(), norm.eps)
-            for norm in (block.ln_1, block.ln_2)
-        ]
-        linears = (block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj)
-        self.products = [prepare(linear) for linear in linears]
+        self.n_head, self.products, self.in_bfloat16 = block.attn.n_head, products, False
+        self.norms = norm_of(block.ln_1), norm_of(block.ln_2)
 
     def forward(self, x: torch.Tensor, cache: "LayerCache | None" = None) -> torch.Tensor:
         """Return the residual stream after this block, as `Block.forward` does.
@@ -295,51 +460,116 @@ class FastBlock(nn.Module):
         """
         B, T, _ = x.shape
         ln_1, ln_2 = self.norms
-        make_qkv, gather, widen, bring_back = self.products
+        make_qkv, mix_heads, widen, narrow = self.products
         qkv = make_qkv(F.layer_norm(x, *ln_1)).float()
         q, k, v = qkv.view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
         if cache is not None:
             kept = cache.k.dtype
             k, v = cache.append(k.to(kept), v.to(kept))  # (B, H, T, D) -> (B, H, S, D)
-        x = x + gather(merge_heads(self.attend(q, k, v)))
-        return x + bring_back(F.gelu(widen(F.layer_norm(x, *ln_2)), approximate="tanh"))
+        x = x + mix_heads(merge_heads(self.attend(q, k, v)))
+        return x + narrow(F.gelu(widen(F.layer_norm(x, *ln_2)), approximate="tanh"))
 
     def attend(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         """Return what each query gathers: (B, H, T, D), (B, H, S, D) twice -> (B, H, T, D)."""
         T, S = q.shape[2], k.shape[2]
-        if T > 32 and self.in_bfloat16:  # for fewer it would be slower
+        if T >= MANY_QUERIES and self.in_bfloat16:
             return attend_in_bfloat16(q, k, v)
         mask = None if T in (1, S) else causal_mask(T, S)
         return F.scaled_dot_product_attention(q, k.float(), v.float(), mask, is_causal=T == S)
 
 
-class FastGPT2(nn.Module):
-    """A GPT2 for inference whose matrix products are made for the processor; called like GPT2."""
+def remembering(product: Product, met: list[torch.Tensor]) -> Product:
+    """Return a product that also adds the vectors (M, K) that it is called with to `met`."""
 
+    def remember(x: torch.Tensor) -> torch.Tensor:
+        met.append(x.flatten(0, -2))
+        return product(x)
+
+    return remember
+
+
+def read_through(weights: list[torch.Tensor], most: int = 2**28) -> None:
+    """Read weights of at most `most` bytes, so that the chip's cache holds them and nothing older."""
+    for weight in weights:
+        most -= weight.nbytes
+        if most >= 0:
+            weight.sum()
+
+
+class FastGPT2(nn.Module):
+    """A GPT2 for inference whose matrix products are made for the processor; called like GPT2.
+
+    It stays as it was made: moving, converting, saving, loading and pickling it raise TypeError, and a
+    copy of it is itself. `trials` has what was tried while it was made, and `report` says it in a table.
+    """
+
+    @torch.no_grad()
     @torch.autocast("cpu", enabled=False)
     def __init__(self, model: GPT2, weights: str):
-        """Prepare every matrix of model; embeddings and LayerNorms are shared with it."""
+        """Prepare every matrix of model; the memory of embeddings and LayerNorms is shared with it."""
         super().__init__()
-        met = vectors_met(model)
+        kind, self.config, self.cache_dtype = KINDS[weights], model.config, torch.float32
+        self.wte = nn.Embedding.from_pretrained(model.wte.weight.detach())
+        self.wpe = nn.Embedding.from_pretrained(model.wpe.weight.detach())
+        self.ln_f = norm_of(model.ln_f)
+        wte = self.wte.weight.detach()
+        layers = [block.get_submodule(name) for block in model.h for name in MATRICES]
+        matrices = [(layer.weight.detach(), layer.bias.detach()) for layer in layers]
+        matrices.append((wte, wte.new_zeros(len(wte))))  # the head
 
-        def prepare(linear: nn.Linear) -> Product:
-            weight, bias = linear.weight.detach(), linear.bias.detach()
-            return first_that_suits(MAKERS[weights], weight, bias, met[linear])
+        met = []  # the vectors that each matrix meets, as the model reads 64 random tokens
+        *products, self.head = [remembering(plain(*matrix), met) for matrix in matrices]
+        self.h = nn.ModuleList(
+            FastBlock(block, products[4 * i : 4 * i + 4]) for i, block in enumerate(model.h)
+        )
+        size = (2, min(32, model.config.n_positions))
+        self(torch.randint(model.config.vocab_size, size, generator=torch.Generator().manual_seed(0)))
+        matrices = [(*matrix, x) for matrix, x in zip(matrices, met)]
 
-        short = weights in ("bfloat16", "int8")
-        in_bfloat16 = weights == "int8" and multiplies_bfloat16()
-        self.config, self.wte, self.wpe, self.ln_f = model.config, model.wte, model.wpe, model.ln_f
-        self.h = nn.ModuleList(FastBlock(block, prepare, in_bfloat16) for block in model.h)
-        wte = model.wte.weight.detach()
-        makers = MAKERS["int8" if short else weights]
-        product = first_that_suits(makers, wte, wte.new_zeros(len(wte)), met[model.ln_f])
-        self.head = shortlisted(product, wte) if short else product
-        self.cache_dtype = torch.float32  # what `generate` opens a cache with
-        if weights != "float32":
-            with torch.no_grad():
-                largest = max(c(met[c]).abs().max() for c in (block.attn.c_attn for block in model.h))
-            if largest < 1000:  # float16 ends at 65504; other texts may have more
-                self.cache_dtype = torch.float16
+        self._choose_products(kind, matrices)
+        if any(trial.way == "bfloat16" and trial.verdict == "taken" for trial in self.trials):
+            for block in self.h:
+                block.in_bfloat16 = True
+        largest = max(F.linear(x, weight, bias).abs().max() for weight, bias, x in matrices[:-1:4])
+        if largest < 1000:  # float16 overflows above 65504; this leaves headroom for other texts
+            self.cache_dtype = kind.cache_dtype
+
+    def _choose_products(self, kind: Kind, matrices: list[Matrix]) -> None:
+        """Try all ways, and give each block, and the head, the fastest products that are near enough."""
+        same = {name: matrices[i:-1:4] for i, name in enumerate(MATRICES)} | {"wte": matrices[-1:]}
+        makers = dict.fromkeys(MATRICES, kind.makers) | {"wte": kind.head}
+        middle = {name: alike[len(alike) // 2] for name, alike in same.items()}
+        began = perf_counter()
+        self.trials = try_ways(middle, makers, partial(read_through, [weight for weight, _, _ in matrices]))
+        if kind.bfloat16_attention:
+            self.trials += try_attention(self.config)
+        self.seconds_tried = perf_counter() - began
+
+        trials = {name: [trial for trial in self.trials if trial.what == name] for name in same}
+        for i, name in enumerate(MATRICES):
+            for block, product in zip(self.h, choose(same[name], makers[name], trials[name])):
+                block.products[i] = product
+        finish = partial(shortlisted, weight=self.wte.weight.detach()) if kind.shortlist else lambda p: p
+        [self.head] = choose(same["wte"], kind.head, trials["wte"], finish)
+
+    @property
+    def report(self) -> str:
+        """Return what was tried as a table: microseconds for each number of rows, error, verdict."""
+        heads = "".join(f"{n:>4} row{'s' if n > 1 else ' '} " for n in ROWS)
+        lines = [" " * 34 + heads + "    error"]
+        for trial in self.trials:
+            times = "".join(f"{1e6 * seconds:7.0f} µs" for seconds in trial.seconds)
+            error = f"{trial.error:.2%}" if trial.seconds else ""
+            width = 10 * len(ROWS)
+            lines.append(f"{trial.what:16}{trial.way:18}{times:>{width}}{error:>9}  {trial.verdict}")
+        return "\n".join([*lines, f"Trying took {self.seconds_tried:.1f} seconds."])
+
+    def new_cache(self, batch_size: int = 1, max_length: int | None = None) -> KVCache:
+        """Return an empty cache for batch_size texts of at most max_length tokens, as `GPT2.new_cache` does.
+
+        It holds the dtype that suits the weights; any other floating dtype will do, too.
+        """
+        return KVCache(self.config, batch_size, max_length=max_length, dtype=self.cache_dtype)
 
     @torch.no_grad()
     @torch.autocast("cpu", enabled=False)  # the dtypes are chosen already
@@ -352,27 +582,58 @@ class FastGPT2(nn.Module):
         x = embed(tokens, self.wte.weight, self.wpe.weight, start)
         for i, block in enumerate(self.h):
             x = block(x, None if cache is None else cache[i])
-        return self.head(self.ln_f(x[:, -1:] if last_only else x))
+        return self.head(F.layer_norm(x[:, -1:] if last_only else x, *self.ln_f))
+
+    def __deepcopy__(self, memo: dict) -> "FastGPT2":
+        """Return the model itself: nothing in it changes."""
+        return self
+
+    def __copy__(self) -> "FastGPT2":
+        return self
+
+    def _refuse(self, *arguments, **options):
+        raise TypeError(
+            "a fast model stays as it was made: its products fit this processor and this dtype. Move, "
+            "convert, save, load or pickle the GPT2 that it was made from, and call fast on that again"
+        )
+
+    state_dict = load_state_dict = __reduce_ex__ = _refuse
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> "FastGPT2":
+        """Refuse to move or convert the model, unless nothing would change: `.to("cpu")`, `.float()`."""
+        before = self.wte.weight.detach()[:1]
+        after = fn(before)
+        return self if (after.dtype, after.device) == (before.dtype, before.device) else self._refuse()
 
 
 def fast(model: GPT2, weights: str = "float32") -> nn.Module:
     """Return a model that is called like `model` and is quicker; for inference only.
 
-    weights is what the matrices are stored as: float32 (exact to rounding), float16 (nearly), bfloat16
-    or int8. On a CPU the products are chosen for it and for torch's present number of threads; a matrix
-    that int8 would spoil becomes float16. bfloat16 and int8 make the logits in int8, and the 64 largest
-    once more in float32. `cache_dtype` of the result is what its cache should hold; float32 will do, too.
-    Elsewhere the model is copied in this dtype and compiled. Later changes to `model` may or may not show;
-    save and move that one. Raises ValueError for other weights, for a model that is not float32, and for
-    int8 beside a CPU.
+    weights is what the matrices are stored as: float32 (exact to rounding), float16 (nearly), bfloat16 or
+    int8. On a CPU each way to multiply is tried and timed here, with torch's present number of threads, and
+    the fastest one whose results are near enough is taken; `print(fast(model, "int8").report)` shows what
+    was tried. The plain float32 product is always among them, so a matrix that is no faster in short
+    weights, or that they would spoil, stays as it is. bfloat16 and int8 make the logits in int8, and the 64
+    largest once more in float32. Long prompts are quicker after `gpt2lib.training.keep_freed_memory()`,
+    which changes the whole process. Elsewhere than on a CPU the model is copied in this dtype and compiled.
+
+    Later changes to `model` may or may not show; save and move that one. Raises ValueError for other
+    weights, for a model that is not float32, and for int8 on anything but a CPU; TypeError for anything but
+    a GPT2, such as one that is wrapped or fast already.
     """
-    if weights not in MAKERS:
-        raise ValueError(f"weights is {weights!r}; choose one of {', '.join(MAKERS)}")
+    if weights not in KINDS:
+        raise ValueError(f"weights is {weights!r}; choose one of {', '.join(KINDS)}")
+    if isinstance(model, FastGPT2):
+        raise TypeError("this model is fast already; pass the GPT2 that it was made from")
+    if not isinstance(model, GPT2):
+        wrappers = ("_orig_mod", "module")  # torch.compile's; DistributedDataParallel's and others'
+        inside = [name for name in wrappers if isinstance(getattr(model, name, None), nn.Module)]
+        advice = f"pass what is inside it, model.{inside[0]}" if inside else "pass a GPT2"
+        raise TypeError(f"fast takes a GPT2, but this is a {type(model).__name__}; {advice}")
     wte = model.wte.weight
     if wte.dtype != torch.float32:
         raise ValueError(f"the model is {wte.dtype}, but fast starts from float32; load it as float32")
     if wte.device.type == "cpu":
-        keep_freed_memory()  # the large tensors of a long prompt come and go
         return FastGPT2(model, weights).eval()
     if weights == "int8":
         raise ValueError(f"int8 is made for CPUs and the model is on {wte.device}; choose bfloat16")
