@@ -15,10 +15,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
-from run import gguf_file
+from run import gguf_file, machine
 from torch.nn.functional import cross_entropy
 
-from gpt2lib.cache import KVCache
 from gpt2lib.checkpoint import from_pretrained, save_pretrained
 from gpt2lib.config import GPT2Config
 from gpt2lib.fast import FastGPT2, fast
@@ -40,8 +39,9 @@ BOUNDS["q8_0"] = BOUNDS["int8"]
 HEAD = (
     "What rounding costs, measured by `benchmarks/quality.py` against the plain float32 model. A row passes "
     "if int8 and q8_0 keep 98 % of the likeliest tokens and 1 % of the perplexity, the others 99.5 % and "
-    "0.1 %. `gpt2lib`'s int8 leaves a matrix in float16 where bytes are too coarse, in the second "
-    "model every one in the blocks."
+    "0.1 %. `gpt2lib`'s int8 takes more than a byte where bytes are too coarse, in the second model for "
+    "every matrix in the blocks. It chooses by speed, too, so another processor may round in another way; "
+    f"this was {machine()} with torch {torch.__version__}."
 )
 PROGRAMS = (
     "transformers bfloat16",
@@ -66,8 +66,8 @@ def with_outliers(model: GPT2, factor: float = 20.0) -> GPT2:
 
 
 def by_way_of_a_cache(model: FastGPT2) -> Logits:
-    """Let a model read a text as `generate` does, into a cache of the dtype that suits it."""
-    return lambda tokens: model(tokens[None], KVCache(model.config, dtype=model.cache_dtype))[0]
+    """Let a model read a text as `generate` does, into the cache that suits it."""
+    return lambda tokens: model(tokens[None], model.new_cache())[0]
 
 
 def program_of(name: str, model: GPT2, tokenizer: Tokenizer, folder: Path) -> Logits:

@@ -1,16 +1,21 @@
 """Time gpt2lib beside its peers, in one run: `make bench`, or `python benchmarks/run.py --help`.
 
 Every program runs the same GPT-2 of the 124M shape with random weights, so nothing is downloaded. Each
-has a process of its own, for threads that wait in one program would slow down the others. The programs
-take turns, round after round; what is reported is the median and, as the spread, the quartiles of the
-ratio to transformers in the same round. transformers always takes part, CTranslate2 and
-llama-cpp-python where they are installed (`pip install -e ".[bench]"`).
+has a process of its own, because threads that wait in one program would slow down the others; one that dies
+gets a row that says so. The programs take turns, round after round; what is reported is the median and, as
+the spread, the quartiles of the ratio to transformers in the same round. transformers always takes part,
+CTranslate2 and llama-cpp-python where they are installed (`pip install -e ".[bench]"`). RESULTS.md keeps
+one section per machine. Run it on a quiet machine: with two threads, and one core taken by something else,
+some timings are ten times as long. The report says what it noticed.
 """
 
 import argparse
 import dataclasses
 import json
+import os
 import platform
+import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -32,10 +37,19 @@ from matplotlib import pyplot as plt
 from gpt2lib.cache import KVCache
 from gpt2lib.checkpoint import from_pretrained, save_pretrained
 from gpt2lib.config import GPT2Config
-from gpt2lib.fast import fast
+from gpt2lib.fast import BFLOAT16, NotHere, fast, float32_in_parts, onednn, plain
+from gpt2lib.files import replacing
 from gpt2lib.model import GPT2
 from gpt2lib.tokenizer import Tokenizer
-from gpt2lib.training import Progress, Trainer, TrainingConfig, decay_groups, next_token_loss, sample_batch
+from gpt2lib.training import (
+    Progress,
+    Trainer,
+    TrainingConfig,
+    decay_groups,
+    keep_freed_memory,
+    next_token_loss,
+    sample_batch,
+)
 
 warnings.simplefilter("ignore")
 transformers.utils.logging.set_verbosity_error()
@@ -62,7 +76,33 @@ Start = Callable[[list[int], int], Callable[[], None]]  # (prompt, texts) reads 
 # --- the programs
 
 
-def ours(model: torch.nn.Module) -> Start:
+class Stepwise:
+    """A program that reads a prompt and then one token at a time."""
+
+    def __init__(self, start: Start):
+        self.start = start
+
+    def first_and_next(self, prompt: list[int], texts: int, new: int) -> tuple[float, float]:
+        """Return the seconds to read a prompt and make one token, and the seconds for each token after it."""
+        began = time.perf_counter()
+        step = self.start(prompt, texts)
+        first = time.perf_counter() - began
+        return first, clock(lambda: [step() for _ in range(new)]) / new
+
+
+class Whole:
+    """A program that only does the whole: read a prompt and write a number of tokens."""
+
+    def __init__(self, write: Callable[[list[int], int, int], None]):
+        self.write = write
+
+    def first_and_next(self, prompt: list[int], texts: int, new: int) -> tuple[float, float]:
+        """Return the same as `Stepwise.first_and_next`; the tokens after the first are the difference."""
+        first = clock(lambda: self.write(prompt, texts, 1))
+        return first, (clock(lambda: self.write(prompt, texts, new + 1)) - first) / new
+
+
+def ours(model: torch.nn.Module) -> Stepwise:
     """Run a model of this library."""
 
     def start(prompt: list[int], texts: int = 1):
@@ -77,10 +117,10 @@ def ours(model: torch.nn.Module) -> Start:
         step()
         return step
 
-    return start
+    return Stepwise(start)
 
 
-def theirs(directory: Path, dtype: torch.dtype) -> Start:
+def theirs(directory: Path, dtype: torch.dtype) -> Stepwise:
     """Run transformers with its cache, the way its own `generate` does, without that one's overhead."""
     model = transformers.GPT2LMHeadModel.from_pretrained(directory, dtype=dtype).eval()
 
@@ -96,11 +136,11 @@ def theirs(directory: Path, dtype: torch.dtype) -> Start:
         step()
         return step
 
-    return start
+    return Stepwise(start)
 
 
-def ctranslate2(directory: Path, folder: Path, weights: str) -> Callable[[list[int], int, int], None]:
-    """Run CTranslate2; it only has the whole: read a prompt and write so many tokens."""
+def ctranslate2(directory: Path, folder: Path, weights: str) -> Whole:
+    """Run CTranslate2."""
     import ctranslate2
 
     converted = folder / f"ct2-{weights}"
@@ -120,7 +160,7 @@ def ctranslate2(directory: Path, folder: Path, weights: str) -> Callable[[list[i
             include_prompt_in_result=False,
         )
 
-    return whole
+    return Whole(whole)
 
 
 def gguf_file(model: GPT2, directory: Path, path: Path, weights: str) -> None:
@@ -169,7 +209,7 @@ def gguf_file(model: GPT2, directory: Path, path: Path, weights: str) -> None:
     writer.close()
 
 
-def llama_cpp(path: Path) -> Start:
+def llama_cpp(path: Path) -> Stepwise:
     """Run llama.cpp by way of llama-cpp-python."""
     import llama_cpp
 
@@ -184,10 +224,10 @@ def llama_cpp(path: Path) -> Start:
         model.eval(prompt)
         return lambda: model.eval([prompt[0]])
 
-    return start
+    return Stepwise(start)
 
 
-def program_of(name: str, directory: Path, folder: Path):
+def program_of(name: str, directory: Path, folder: Path) -> Stepwise | Whole:
     """Return a program by its name; it may write files into folder. Raises ImportError if it is not there."""
     kind, _, weights = name.rpartition(" ")
     if kind == "transformers":
@@ -203,24 +243,61 @@ def program_of(name: str, directory: Path, folder: Path):
 
 
 def serve(name: str, directory: Path, folder: Path, threads: int, line: Connection) -> None:
-    """Be the process of one program: answer (prompt, texts, new) with what `first_and_next` measures."""
+    """Be the process of one program: answer (prompt, texts, new) with what `first_and_next` measures.
+
+    The first answer is the seconds that it took to prepare; an answer that is a text says what went wrong.
+    """
     torch.set_num_threads(threads)
+    keep_freed_memory()  # the same for every program
     try:
+        began = time.perf_counter()
         program = program_of(name, directory, folder)
-    except ImportError as error:
-        line.send(f"{name} does not take part: {error}")
-        return
-    line.send("")
-    while work := line.recv():
-        line.send(first_and_next(program, *work))
+        line.send(time.perf_counter() - began)
+        while work := line.recv():
+            line.send(program.first_and_next(*work))
+    except Exception as error:
+        line.send(f"{type(error).__name__}: {error}")
 
 
-def spawn(processes: BaseContext, server: Callable, *arguments) -> Connection:
-    """Start a process that runs server(*arguments, line), and return the other end of the line."""
-    line, other = processes.Pipe()
-    processes.Process(target=server, args=(*arguments, other), daemon=True).start()
-    other.close()  # so that the line breaks if the process does
-    return line
+class Worker:
+    """A process of its own that answers what it is asked. It may die and take nobody along."""
+
+    def __init__(self, processes: BaseContext, server: Callable, *arguments):
+        """Start a process that runs server(*arguments, line)."""
+        self.line, other = processes.Pipe()
+        self.process = processes.Process(target=server, args=(*arguments, other), daemon=True)
+        self.process.start()
+        other.close()  # so that the line breaks if the process does
+        self.failure = ""
+
+    def answer(self, patience: float = 900):
+        """Return the next answer, or None if there is none to come; then `failure` says why."""
+        try:
+            if not self.line.poll(patience):
+                self.process.kill()
+                self.failure = f"no answer in {patience:.0f} seconds"
+                return None
+            answer = self.line.recv()
+        except (EOFError, OSError):
+            self.process.join(10)
+            code = self.process.exitcode
+            how = signal.Signals(-code).name if code and code < 0 else f"exit code {code}"
+            self.failure = f"its process ended ({how})"
+            return None
+        if isinstance(answer, str):
+            self.failure = answer
+            return None
+        return answer
+
+    def ask(self, work):
+        """Return the answer to work, as `answer` does."""
+        if self.failure:
+            return None
+        try:
+            self.line.send(work)
+        except OSError:
+            pass  # it is dead; the answer will say how
+        return self.answer()
 
 
 # --- timing
@@ -233,30 +310,42 @@ def clock(run: Callable[[], None]) -> float:
     return time.perf_counter() - began
 
 
+def core_seconds() -> float | None:
+    """Return for how many seconds all cores together have worked since the start; None if nothing says so."""
+    try:
+        user, nice, system, _, _, *interrupts = map(
+            int, Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
+        )
+    except (OSError, ValueError):
+        return None
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
+others: list[float] = []  # how many cores were at work each time that all of our programs were waiting
+
+
 def settle() -> None:
-    """Wait until the threads of the program that ran before have gone to sleep."""
-    time.sleep(0.3)
-
-
-def first_and_next(program, prompt: list[int], texts: int, new: int) -> tuple[float, float]:
-    """Return the seconds to read a prompt and make one token, and the seconds for each token after it."""
-    if program.__name__ == "whole":
-        first = clock(lambda: program(prompt, texts, 1))
-        return first, (clock(lambda: program(prompt, texts, new + 1)) - first) / new
-    began = time.perf_counter()
-    step = program(prompt, texts)
-    first = time.perf_counter() - began
-    return first, clock(lambda: [step() for _ in range(new)]) / new
+    """Wait until the threads of the program that ran before sleep, and notice whether others don't."""
+    time.sleep(0.2)
+    before, began = core_seconds(), time.perf_counter()
+    time.sleep(0.2)
+    if before is not None:
+        others.append((core_seconds() - before) / (time.perf_counter() - began))
 
 
 class Table:
-    """Hold the times of all rounds: measure -> program -> seconds."""
+    """The times of all rounds: measure -> program -> seconds."""
 
     def __init__(self):
         self.times: dict[str, dict[str, list[float]]] = {}
 
     def add(self, measure: str, program: str, seconds: float) -> None:
         self.times.setdefault(measure, {}).setdefault(program, []).append(seconds)
+
+    def drop(self, program: str) -> None:
+        """Forget a program."""
+        for rows in self.times.values():
+            rows.pop(program, None)
 
     def median(self, measure: str, program: str) -> float:
         return statistics.median(self.times[measure][program])
@@ -269,33 +358,33 @@ class Table:
         return middle, low, high
 
 
-def inference(table: Table, programs: dict[str, Connection], rounds: int, new: int) -> tuple[float, float]:
+def inference(table: Table, programs: dict[str, Worker], rounds: int, new: int) -> "Limits":
     """Time prompts of 128 and 512 tokens, and tokens after 128, after 1000 - new, and for 8 texts.
 
-    Returns the medians of `limits`, which are measured in every round: memory is not equally quick all day.
+    Returns the machine's limits, which are measured in every round: memory is not equally quick all day.
     """
-
-    def ask(line: Connection, *work) -> tuple[float, float]:
-        settle()
-        line.send(work)
-        return line.recv()
-
     ids = torch.randint(50257, (1000,), generator=torch.Generator().manual_seed(0)).tolist()
-    seen = []
+    questions = {  # what is read, how many texts, how many new tokens -> what the two times are
+        ("prefill 128", "decode at 128"): (ids[:128], 1, new),
+        ("prefill 512", None): (ids[:512], 1, 1),
+        (None, "decode at 1000"): (ids[: 1000 - new], 1, new),
+        (None, "8 texts"): (ids[:128], 8, max(4, new // 4)),
+    }
+    machine = Limits()
     for number in range(rounds + 1):  # the first round warms up
         settle()
-        seen.append(limits())
-        for name, line in programs.items():
-            times = {}
-            times["prefill 128"], times["decode at 128"] = ask(line, ids[:128], 1, new)
-            times["prefill 512"], _ = ask(line, ids[:512], 1, 1)
-            _, times["decode at 1000"] = ask(line, ids[: 1000 - new], 1, new)
-            if "llama" not in name:
-                _, times["8 texts"] = ask(line, ids[:128], 8, max(4, new // 4))
-            if number:
-                for measure, seconds in times.items():
-                    table.add(measure, name, seconds)
-    return tuple(np.median(seen, axis=0))
+        machine.measure()
+        for name, worker in programs.items():
+            for measures, work in questions.items():
+                if work[1] > 1 and "llama" in name:
+                    continue
+                settle()
+                for measure, seconds in zip(measures, worker.ask(work) or ()):
+                    if number and measure:
+                        table.add(measure, name, seconds)
+            if worker.failure and name in table.times.get("decode at 128", {}):
+                table.drop(name)  # half a row would be compared with other rounds
+    return machine
 
 
 class CausalOnly(torch.nn.Module):
@@ -365,24 +454,30 @@ def updater(kind: str, directory: Path) -> Callable[[str], object]:
 def serve_training(kind: str, directory: Path, threads: int, line: Connection) -> None:
     """Be the process of one trainer: answer a dtype with the seconds of an update in it."""
     torch.set_num_threads(threads)
-    update = updater(kind, directory)
-    while dtype := line.recv():
-        line.send(clock(lambda: update(dtype)))
+    keep_freed_memory()
+    try:
+        update = updater(kind, directory)
+        while dtype := line.recv():
+            line.send(clock(lambda: update(dtype)))
+    except Exception as error:
+        line.send(f"{type(error).__name__}: {error}")
 
 
 def training(table: Table, processes: BaseContext, directory: Path, threads: int, rounds: int) -> None:
     """Time updates of every trainer, in turns."""
-    lines = {kind: spawn(processes, serve_training, kind, directory, threads) for kind in TRAINERS}
+    workers = {kind: Worker(processes, serve_training, kind, directory, threads) for kind in TRAINERS}
     for number in range(rounds + 1):  # the first round warms up
         for dtype in ("float32", "bfloat16"):
-            for kind, line in lines.items():
+            for kind, worker in workers.items():
                 settle()
-                line.send(dtype)
-                seconds = line.recv()
-                if number:
+                seconds = worker.ask(dtype)
+                if worker.failure:
+                    print(f"training with {kind}: {worker.failure}")
+                    table.drop(f"{kind} {dtype}")
+                elif number:
                     table.add("training step", f"{kind} {dtype}", seconds)
-    for line in lines.values():
-        line.send("")
+    for worker in workers.values():
+        worker.process.kill()
 
 
 def tokenizers(table: Table, text: str, directory: Path, rounds: int) -> None:
@@ -450,30 +545,83 @@ def cold_start(table: Table, directory: Path, rounds: int) -> dict[str, float]:
     return peak
 
 
-def limits() -> tuple[float, float]:
-    """Return the bytes per second that memory gives and the float32 operations per second of a product."""
-    long, square = torch.ones(64_000_000), torch.ones(1024, 1024)
-    for_sum = min(clock(long.sum) for _ in range(10))
-    for_product = min(clock(lambda: square @ square) for _ in range(10))
-    return long.nbytes / for_sum, 2 * 1024**3 / for_product
+class Limits:
+    """The best that was seen of this machine: bytes per second, and operations per second in two dtypes."""
+
+    def __init__(self):
+        self.best: dict[str, float] = {}  # what is limited -> per second, the best of all rounds
+        self.spread = 1.0  # how many times as long as the best a float32 product took, in the worst round
+
+    def measure(self) -> None:
+        """Measure once more: each way to read or to multiply in a few tries, of which the fastest counts."""
+        long, columns = torch.ones(32, 1024, 1024), torch.ones(32, 1024, 1)
+        square, zeros = torch.ones(1024, 1024), torch.zeros(1024)
+        ways = {"bytes": [long.sum, lambda: long @ columns], "float32": [], "bfloat16": []}
+        for dtype, makers in [("float32", (plain, float32_in_parts, onednn)), ("bfloat16", BFLOAT16)]:
+            for make in makers:
+                try:
+                    product = make(square, zeros)
+                    product(square)
+                except NotHere:
+                    continue
+                ways[dtype].append(lambda product=product: product(square))
+        work = {"bytes": long.nbytes, "float32": 2 * 1024**3, "bfloat16": 2 * 1024**3}
+        for what, calls in ways.items():
+            times = [[clock(call) for _ in range(10)] for call in calls]
+            self.best[what] = max(self.best.get(what, 0.0), work[what] / min(map(min, times)))
+            if what == "float32":
+                self.spread = max(self.spread, statistics.median(times[0]) * self.best[what] / work[what])
+
+    def __str__(self) -> str:
+        gigas = {what: rate / 1e9 for what, rate in self.best.items()}
+        return (
+            f"Memory gives {gigas['bytes']:.0f} GB/s, a product {gigas['float32']:.0f} GFLOP/s in float32 "
+            f"and {gigas['bfloat16']:.0f} in bfloat16 (the best of all rounds)."
+        )
+
+    def unrest(self) -> str:
+        """Return a warning if something else was running, or an empty string."""
+        taken = float(np.mean(others)) if others else 0.0
+        if taken < 0.1 and self.spread < 2:
+            return ""
+        return (
+            f"**The machine was not quiet**: other programs kept {taken:.1f} of its {os.cpu_count()} cores "
+            f"busy, and the same product took up to {self.spread:.1f} times as long as at best. With a core "
+            "taken, threads wait for each other, and some times are many times too long. Don't trust them."
+        )
 
 
 # --- the report
 
+HEAD = "One section per machine, written there by `make bench`; a new run replaces the machine's own section."
 
-def report(table: Table, peak: dict, limit: tuple, text_bytes: int, weights_bytes: int) -> str:
+
+def title() -> str:
+    """Return the heading of this machine's section in RESULTS.md."""
+    return f"## {machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def report(
+    table: Table, peak: dict, limits: Limits, workers: dict[str, Worker], prepared: dict[str, float],
+    text_bytes: int, weights_bytes: int,
+) -> str:  # fmt: skip
     """Return all that was measured as Markdown."""
-    bandwidth, flops = limit
     lines = [
-        f"Measured on {machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"transformers {transformers.__version__}. Memory gives {bandwidth / 1e9:.0f} GB/s, a float32 "
-        f"product {flops / 1e9:.0f} GFLOP/s. GPT-2 124M shape, random weights; medians, and in brackets how "
-        f"many times as fast as {BASE} in the same round (median; quartiles).",
+        title(),
         "",
+        f"{limits} GPT-2 124M shape, random weights, transformers {transformers.__version__}; medians, and "
+        f"in brackets how many times as fast as {BASE} in the same round (median; quartiles).",
+        "",
+        *([limits.unrest(), ""] if limits.unrest() else []),
     ]
     measures = ["decode at 128", "decode at 1000", "prefill 128", "prefill 512", "8 texts"]
     lines += ["| ms | " + " | ".join(measures) + " | of the roof |", "|---|" + "---|" * (len(measures) + 1)]
-    for name in table.times["decode at 128"]:
+    for name, worker in workers.items():
+        if worker.failure:
+            lines.append(
+                f"| {name} | did not finish: {' '.join(worker.failure.split())} |" + " |" * len(measures)
+            )
+            continue
         row = [name]
         for measure in measures:
             if name not in table.times[measure]:
@@ -481,11 +629,23 @@ def report(table: Table, peak: dict, limit: tuple, text_bytes: int, weights_byte
                 continue
             middle, low, high = table.ratio(measure, name)
             row.append(f"{1000 * table.median(measure, name):.1f} ({middle:.2f}; {low:.2f}–{high:.2f})")
-        floor = bytes_fetched(name) / bandwidth
+        floor = bytes_fetched(name) / limits.best["bytes"]
         row.append(f"{100 * floor / table.median('decode at 128', name):.0f} %")
         lines.append("| " + " | ".join(row) + " |")
+    lines += [
+        "",
+        "| times as fast as gpt2lib plain float32 | " + " | ".join(measures) + " | prepared in |",
+        "|---|" + "---|" * (len(measures) + 1),
+    ]
+    for name in table.times["decode at 128"]:
+        if name.startswith("gpt2lib fast"):
+            row = [name]
+            for measure in measures:
+                middle, low, high = table.ratio(measure, name, "gpt2lib plain float32")
+                row.append(f"{middle:.2f} ({low:.2f}–{high:.2f})")
+            lines.append("| " + " | ".join(row) + f" | {prepared[name]:.1f} s |")
     lines += ["", "| training step, 4 × 256 tokens | s | ratio |", "|---|---|---|"]
-    for name in table.times["training step"]:
+    for name in table.times.get("training step", ()):
         base = "transformers " + name.split()[-1]
         middle, low, high = table.ratio("training step", name, base)
         seconds = table.median("training step", name)
@@ -502,6 +662,14 @@ def report(table: Table, peak: dict, limit: tuple, text_bytes: int, weights_byte
         above = (peak[name] - peak["torch alone"]) * 1e6 / weights_bytes
         lines.append(f"| {name} | {table.median('cold start', name):.2f} | {above:.2f} × |")
     return "\n".join(lines) + "\n"
+
+
+def with_section(text: str, section: str) -> str:
+    """Return the text of RESULTS.md with a section that replaces the one of the same heading, or is new."""
+    head, *sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    heading = section.splitlines()[0]
+    others = {each.splitlines()[0]: each.rstrip("\n") for each in sections}
+    return "\n\n".join([head.strip() or HEAD, *(others | {heading: section.rstrip("\n")}).values()]) + "\n"
 
 
 def bytes_fetched(name: str) -> float:
@@ -543,8 +711,9 @@ def main() -> None:
     parser.add_argument(
         "--text", type=Path, help="a text for the tokenizers; default: Python's own reference"
     )
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    parser.add_argument("--only", help="programs whose names contain this, and transformers float32")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder of RESULTS.md")
+    parser.add_argument("--picture", type=Path, help="a file to draw the tokens per second into")
+    parser.add_argument("--only", help="programs whose names contain this, transformers and gpt2lib plain")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     table, processes = Table(), get_context("spawn")
@@ -553,40 +722,49 @@ def main() -> None:
         torch.manual_seed(0)
         save_pretrained(GPT2(GPT2Config()), Tokenizer.gpt2(), directory)
         peak = {} if options.only else cold_start(table, directory, options.rounds)
-        ready = {}
+        workers, prepared = {}, {}
         for name in PROGRAMS:
-            if options.only and name != BASE and options.only not in name:
+            if options.only and name not in (BASE, "gpt2lib plain float32") and options.only not in name:
                 continue
-            line = spawn(processes, serve, name, directory, folder, options.threads)
-            if absent := line.recv():
-                print(absent)
-            else:
-                ready[name] = line
-        limit = inference(table, ready, options.rounds, options.new)
-        for line in ready.values():
-            line.send(None)
-        if not options.only:
-            training(table, processes, directory, options.threads, options.rounds)
-            if options.text:
-                text = options.text.read_text("utf-8")[:1_000_000]
-            else:
-                from pydoc_data.topics import topics
-
-                text = "\n".join(topics.values())
-            tokenizers(table, text, directory, options.rounds)
-            size = (directory / "model.safetensors").stat().st_size
-            result = report(table, peak, limit, len(text.encode()), size)
-            options.out.mkdir(parents=True, exist_ok=True)
-            (options.out / "RESULTS.md").write_text(result, "utf-8")
-            picture(table, options.out / "speed.png")
-            print(result)
-        else:
-            print(f"memory gives {limit[0] / 1e9:.0f} GB/s, a float32 product {limit[1] / 1e9:.0f} GFLOP/s")
+            worker = Worker(processes, serve, name, directory, folder, options.threads)
+            prepared[name] = worker.answer()
+            if worker.failure.startswith(("ImportError", "ModuleNotFoundError")):
+                print(f"{name} does not take part: {worker.failure}")
+                continue
+            workers[name] = worker
+            print(f"{name}: {worker.failure or f'prepared in {prepared[name]:.1f} s'}", flush=True)
+        limits = inference(table, workers, options.rounds, options.new)
+        if workers[BASE].failure:
+            raise SystemExit(f"{BASE}, which all others are compared with, failed: {workers[BASE].failure}")
+        for worker in workers.values():
+            worker.process.kill()
+        if options.only:
+            print(limits, limits.unrest(), sep="\n")
             for measure, rows in table.times.items():
                 for name in rows:
                     middle, low, high = table.ratio(measure, name)
                     ms = 1000 * table.median(measure, name)
                     print(f"{measure:15} {name:24} {ms:7.1f} ms {middle:.2f} ({low:.2f}-{high:.2f})")
+            return
+        training(table, processes, directory, options.threads, options.rounds)
+        if options.text:
+            text = options.text.read_text("utf-8")[:1_000_000]
+        else:
+            from pydoc_data.topics import topics
+
+            text = "\n".join(topics.values())
+        tokenizers(table, text, directory, options.rounds)
+        size = (directory / "model.safetensors").stat().st_size
+        section = report(table, peak, limits, workers, prepared, len(text.encode()), size)
+    options.out.mkdir(parents=True, exist_ok=True)
+    results = options.out / "RESULTS.md"
+    with replacing(results) as path:
+        path.write_text(
+            with_section(results.read_text("utf-8") if results.exists() else "", section), "utf-8"
+        )
+    if options.picture:
+        picture(table, options.picture)
+    print(section)
 
 
 if __name__ == "__main__":
