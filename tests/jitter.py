@@ -17,9 +17,7 @@ from pathlib import Path
 import torch
 
 MOST = 2.0**-21  # four units in the last place of a float32
-STOCK = (
-    2**20
-)  # random factors, of which each product gets a stretch: new ones would take longer than products
+STOCK = 2**20  # random factors; each product takes a stretch of them, since drawing new ones would be slow
 PRODUCTS = re.compile(  # what matmul, linear, einsum, attention, convolutions and all their gradients end in
     r"aten::((addmm|addmv|baddbmm)_?|bmm|mm|_addmm_activation|_scaled_mm\w*)(\.out)?"
     r"|aten::(v?dot|convolution(_backward)?|mkldnn_rnn_layer(_backward)?)"
@@ -42,15 +40,12 @@ class Factors:
     def stock(self, dtype: torch.dtype) -> torch.Tensor:
         """Return factors for results of a dtype: (STOCK,).
 
-        In float32 they are off by up to 2**-21, in float64 by as many units in the last place. The shorter
-        kinds are summed in float32 and rounded at the end, so one in a thousand is a unit off.
+        In float32 they are off by up to 2**-21, in float64 by as many units in the last place. In 16 bits
+        they are all 1, since what two processors add up differently is then rounded to the same number.
         """
         if dtype not in self.stocks:
             off = 2 * torch.rand(STOCK, generator=self.generator, dtype=torch.float64, device="cpu") - 1
-            if dtype.itemsize < 4:
-                off = off.sign() * (off.abs() < 2**-10) * torch.finfo(dtype).eps
-            else:
-                off *= MOST * torch.finfo(dtype).eps / torch.finfo(torch.float32).eps
+            off *= min(MOST, 4 * torch.finfo(dtype).eps)
             self.stocks[dtype] = (1 + off).to(dtype)
         return self.stocks[dtype]
 
