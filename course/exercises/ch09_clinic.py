@@ -208,7 +208,7 @@ ONE_SIDED = (
 TOLERANCES = [  # (id, how two tensors are compared, what to say): for probes that ask whether they agree
     ("exact", torch.equal, TOO_EXACT),
     ("exact", torch.allclose, TOO_EXACT),
-    ("exact", within(1e-5), TOO_EXACT),
+    ("exact", within(1e-6), TOO_EXACT),
     ("too-wide", within(0.01), TOO_WIDE),
     (
         "argmax",
@@ -331,6 +331,7 @@ def future_cases():
 
     return [
         (HEALTHY, tokens),
+        (WHOLE, tokens),
         (patient("each token sees one token ahead", everywhere(one_ahead)), tokens),
         one_place(0, 1, 2),
         one_place(2, 3, 0),

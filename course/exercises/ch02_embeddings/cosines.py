@@ -9,10 +9,13 @@ from course.exercises.ch02_embeddings.embed import draw
 
 
 def cases():
-    """The text's example; few and many, negative numbers, as many rows on both sides; short and long vectors."""
+    """The text's example; few and many, negative numbers, as many rows on both sides; short and long vectors.
+
+    No two vectors are parallel: the angle of a cosine that is rounded to just below 1 is far from 0.
+    """
     return [
         (torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 0.0], [0.0, 5.0]])),
-        (torch.tensor([[3.0, 4.0], [2.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 5.0], [-3.0, -4.0]])),
+        (torch.tensor([[3.0, 4.0], [-4.0, 3.0]]), torch.tensor([[1.0, 0.0], [0.0, 5.0], [-4.0, -3.0]])),
         (draw(3, 5, seed=23), draw(4, 5, seed=24)),
         (draw(3, 4, seed=25).T, draw(4, 3, seed=26)),
         (0.01 * draw(2, 3, seed=37), 1000 * draw(3, 3, seed=38)),

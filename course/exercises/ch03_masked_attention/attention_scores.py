@@ -8,9 +8,12 @@ from course.exercises.common import numbers
 
 
 def cases():
-    """The text's example; several queries; texts, heads, and all sizes different; texts only."""
+    """The text's example; several queries; texts, heads, and all sizes different; texts only.
+
+    No score is a whole number, so that rounding one can't go either way.
+    """
     q = torch.tensor([[1.0, 0.0, 2.0, 1.0], [0.0, 3.0, 1.0, -1.0]])
-    k = torch.tensor([[1.0, 1.0, 0.0, 1.0], [2.0, 0.0, 1.0, 0.0], [0.0, 2.0, 0.0, 4.0]])
+    k = torch.tensor([[1.0, 1.0, 0.0, 0.5], [2.0, 0.0, 1.0, 0.5], [0.0, 2.0, 0.0, 3.5]])
     return [
         (q[:1].clone(), k[:2].clone()),
         (q, k),
