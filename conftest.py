@@ -1,5 +1,6 @@
 """How pytest runs the notebooks; `pytest --nbval` needs no other option."""
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ def pytest_configure(config):
 
         jitter.start()
         os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
-        config.add_cleanup(lambda: shutil.rmtree(os.environ["IPYTHONDIR"], ignore_errors=True))
+        atexit.register(shutil.rmtree, os.environ["IPYTHONDIR"], ignore_errors=True)
         jitter.write_start_up(Path(os.environ["IPYTHONDIR"]))
 
 
