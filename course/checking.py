@@ -1,16 +1,22 @@
 """What the notebooks call: `check` an answer, ask for a `hint`."""
 
 import html
+import inspect
+import linecache
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
+from typing import Any
 
 from IPython import get_ipython
 from IPython.display import display
 
-from course.exercise import find
+from course.exercise import Exercise, find
 from course.failing import Failed, watch
 from course.mapping import record
+from course.telling import a
 from course.verdicts import Verdict, examine
 
 handed_out = []  # the references that `check` has returned: not the learner's own work
@@ -39,36 +45,83 @@ class Note:
         )
 
 
+UNTIL_THEN = "Until then the notebook uses the library's version."
+
+
 def check(answer: Callable) -> Callable:
     """Tell what is right or wrong with an answer, and return what the notebook goes on with.
 
-    That is the answer itself if it is right, and the reference if it is not.
+    That is the answer itself if it is right, and the reference if it is not. Which exercise it is follows from the
+    name in the call, as in check(causal_mask), or else from the answer's own name.
     """
-    exercise = find(answer.__name__)
+    named = name_in_call(inspect.currentframe().f_back)
+    exercise = exercise_of(named, answer)
+    if exercise is None:
+        text = "check can't tell which exercise this is. Pass the function or class by its name: check(causal_mask)."
+        display(Note("?", named or a(answer), text))
+        return answer
     title = f"{exercise.number} {exercise.name}"
     if any(answer is reference for reference in handed_out):
-        text = "this is the library's; run the cell with your own code again, then this one"
+        text = "This is the library's version. Run the cell with your own code again, then this one."
         display(Note("○", title, text))
         return answer
     checked.append(exercise.number)
-    if isinstance(answer, Failed):
-        verdict = Verdict(False, "failed", answer.reason())
-    else:
-        verdict = examine(exercise, answer)
-    record(exercise.name, "✓" if verdict.passed else "✗" if verdict.written else "○")
-    if verdict.passed:
-        display(Note("✓", title, verdict.message))
-        if verdict.goes_on:
-            return answer
-    elif not verdict.written:
-        display(Note("○", title, "not written yet; going on with the library's"))
-    else:
-        ask = f'"{exercise.number}", {verdict.hint}' if verdict.hint else f'"{exercise.number}"'
-        more = f"hint({ask}) helps on; going on with the library's until then."
-        display(Note("✗", title, f"{verdict.message}\n\n{more}"))
+    verdict = verdict_on(exercise, answer)
+    display(note(title, exercise, verdict))
+    remember(exercise, "✓" if verdict.passed else "✗" if verdict.written else "○")
+    if verdict.passed and verdict.goes_on:
+        return answer
     reference = exercise.reference
     handed_out.append(reference)
     return reference
+
+
+def name_in_call(frame: FrameType | None) -> str | None:
+    """Return the name that stands in the line's check(...), or None."""
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame else ""
+    match = re.search(r"\bcheck\(\s*(\w+)\s*\)", line)
+    return match[1] if match else None
+
+
+def exercise_of(*clues: Any) -> Exercise | None:
+    """Return the exercise that one of these is the name of, or has the name of; None if none is."""
+    for clue in clues:
+        try:
+            return find(clue if isinstance(clue, str) else clue.__name__)
+        except (KeyError, AttributeError):
+            pass
+    return None
+
+
+def verdict_on(exercise: Exercise, answer: Any) -> Verdict:
+    """Return the verdict on anything that can be passed to `check`."""
+    if isinstance(answer, Failed):
+        return Verdict(False, "failed", answer.reason())
+    if not callable(answer):
+        says = f"`{exercise.name}` is {a(answer)} here. Pass the function or class itself: check({exercise.name})."
+        return Verdict(False, "failed", says)
+    try:
+        return examine(exercise, answer)
+    except Exception as error:  # whatever an answer is or does, the notebook goes on
+        return Verdict(False, "failed", f"The check couldn't examine this: {type(error).__name__}: {error}")
+
+
+def note(title: str, exercise: Exercise, verdict: Verdict) -> "Note":
+    """Return a verdict as the learner sees it."""
+    if verdict.passed:
+        return Note("✓", title, verdict.message)
+    if not verdict.written:
+        return Note("○", title, f"not written yet. {UNTIL_THEN}")
+    ask = f'"{exercise.number}", {verdict.hint}' if verdict.hint else f'"{exercise.number}"'
+    return Note("✗", title, f"{verdict.message}\n\nFor a nudge, run hint({ask}). {UNTIL_THEN}")
+
+
+def remember(exercise: Exercise, sign: str) -> None:
+    """Write the state of an exercise down; where that is not possible, say so and go on."""
+    try:
+        record(exercise.name, sign)
+    except Exception as error:
+        display(Note("?", "progress", f"Your progress couldn't be saved ({type(error).__name__}: {error})."))
 
 
 def hint(number: str, which: int | None = None) -> None:

@@ -19,7 +19,17 @@ from course.source import CourseError, chapters, definitions
 TITLE = re.compile(r"# (\d+\.\d+) (\w+) · level ([123]) · (\d+) minutes")
 TITLE_LIKE = "# 3.4 attend · level 1 · 5 minutes"
 HEADINGS = "headings are `## Hints`, `## Mistakes` and ones like `### no-scale · hint 1`"
-FROM_CODE = ("cases", "run", "styles", "arguments", "tolerance", "differentiable", "wishes", "fields")
+FROM_CODE = (
+    "cases",
+    "run",
+    "styles",
+    "arguments",
+    "tolerance",
+    "differentiable",
+    "wishes",
+    "at_scale",
+    "fields",
+)
 HEADING = re.compile(r"### ([a-z0-9][a-z0-9-]*) · hint ([123])")
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 
@@ -52,6 +62,7 @@ class Exercise:
     tolerance: float = 1e-5  # for floats, absolute and relative
     differentiable: bool = False  # training has to send gradients through the answer
     wishes: Callable[[], Sequence[tuple[tuple, str]]] = list  # cases that may fail, and what to say then
+    at_scale: Callable[[], Sequence[tuple]] = list  # cases of real size on the device meta, for the memory
     fields: Mapping[str, Callable] = field(default_factory=dict)  # {name} in a message: name(got, want)
 
     @property

@@ -19,8 +19,8 @@ def recorded() -> dict[str, str]:
     """Return the last state of each exercise that was ever checked: ✓, ✗ or ○ under its name."""
     try:
         states = json.loads(FILE.read_text("utf-8"))
-        return {name: state for name, state in states.items() if state in COLOURS}
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError, AttributeError):
+        return {name: state for name, state in states.items() if state in list(COLOURS)}
+    except (OSError, ValueError, AttributeError):  # not there, not readable, not JSON, not a dict
         return {}
 
 

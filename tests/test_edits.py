@@ -12,6 +12,7 @@ from course import examine
 from course.edits import EditedMistake, answer_in, hunks, pairs, without_comments
 from course.exercise import Exercise, exercises, find, notebook_of, read_exercise
 from course.source import CourseError
+from course.telling import message
 
 FOLDERS = [e for e in exercises().values() if any(isinstance(m, EditedMistake) for m in e.mistakes)]
 
@@ -186,7 +187,7 @@ def test_a_page_is_read(page):
         ("first-one", 3, False),
         ("first-one", 3, True),
     ]
-    says = verdicts.said(exercise, exercise.mistakes[0], 1.5, 2)
+    says = message(exercise, exercise.mistakes[0], 1.5, 2)
     assert says == 'You return 1.5 of 0.12, not 2 or {"a": q}.'
 
 

@@ -278,7 +278,7 @@ def test_a_failing_cell_says_what_is_wrong_and_touches_no_other_answer(shell, ca
     capsys.readouterr()
     shell.run_cell("embed = check(embed)")
     out = capsys.readouterr().out
-    assert "its cell is not Python yet. SyntaxError: expected ':'" in out
+    assert "Its cell isn't valid Python yet. SyntaxError: expected ':'" in out
     assert "line 1: def embed(tokens, wte, wpe, start=0)" in out
 
 

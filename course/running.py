@@ -1,0 +1,167 @@
+"""Running an answer on the cases of an exercise, within limits of time, memory and output."""
+
+import contextlib
+import copy
+import io
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from ctypes import c_ulong, py_object, pythonapi
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from course.comparing import Raised, differs
+from course.exercise import Exercise
+
+TIME_LIMIT = 10.0  # processor seconds for all cases of one exercise; the references need less than one
+MEMORY_LIMIT = 2 * 2**30  # bytes that an answer may add to what the process holds
+OUTPUT_LIMIT = 10_000  # characters of what an answer prints that are kept
+
+
+class Stopped(BaseException):
+    """Raised inside an answer that has gone past a limit."""
+
+
+class TimeUp(Stopped):
+    """Raised inside an answer that does not come to an end."""
+
+
+class MemoryFull(Stopped):
+    """Raised inside an answer that fills the memory."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What an answer did with all cases of an exercise."""
+
+    arguments: list[tuple]  # of each case, as they were before
+    results: list  # one for each case; Raised where it raised
+    printed: str
+    changed: list[bool]  # whether it changed its arguments, for each case
+    seconds: float  # of processor time
+
+
+class Output(io.StringIO):
+    """A place for what an answer prints, which keeps the beginning only."""
+
+    def write(self, text: str) -> int:
+        if (room := OUTPUT_LIMIT - self.tell()) > 0:
+            super().write(text[:room])
+        return len(text)
+
+
+def attempt(exercise: Exercise, answer: Callable, cases: Sequence[tuple] | None = None) -> Attempt:
+    """Run an answer on every case, or on other ones. Raises Stopped if it goes past a limit.
+
+    Each case gets arguments of its own, and a result is copied as soon as it is there: what an answer writes into
+    an object reaches neither the other cases nor what is shown.
+    """
+    cases = exercise.cases() if cases is None else cases
+    results, changed, printed = [], [], Output()
+    began = time.process_time()
+    with limits(TIME_LIMIT, MEMORY_LIMIT), contextlib.redirect_stdout(printed):
+        for arguments in cases:
+            given = copy.deepcopy(arguments)
+            try:
+                results.append(as_it_is(exercise.run(answer, *given)))
+            except (Exception, SystemExit) as error:
+                results.append(Raised(error))
+            changed.append(differs(given, arguments))
+    return Attempt(list(cases), results, printed.getvalue(), changed, time.process_time() - began)
+
+
+def known_results(exercise: Exercise, wrong: Callable, cases: Iterable[tuple]) -> Iterator[Any]:
+    """Run a known mistake on cases, one at a time, so that one can stop at the first difference."""
+    for arguments in cases:
+        with contextlib.redirect_stdout(Output()):
+            try:
+                result = exercise.run(wrong, *copy.deepcopy(arguments))
+            except Exception as error:
+                result = Raised(error)
+        yield result
+
+
+def as_it_is(value: Any) -> Any:
+    """Return a copy of tensors and of lists, tuples and dicts of them; anything else as it is."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if type(value) in (list, tuple):
+        return type(value)(map(as_it_is, value))
+    if type(value) is dict:
+        return {key: as_it_is(part) for key, part in value.items()}
+    return value
+
+
+@contextlib.contextmanager
+def limits(seconds: float, more_bytes: float) -> Iterator[None]:
+    """Stop the block if it computes too long, waits three times as long, or adds too much memory.
+
+    Raises TimeUp or MemoryFull in this thread. An answer is not taken for endless because something else keeps the
+    processor busy.
+    """
+    thread, done, lock = threading.get_ident(), threading.Event(), threading.Lock()
+    began, waited, held = time.process_time(), time.monotonic(), memory()
+
+    def interrupt():
+        while not done.wait(min(seconds / 10, 0.05)):  # again and again, if the answer swallows it
+            if memory() - held > more_bytes:
+                reason = MemoryFull
+            elif time.process_time() - began > seconds or time.monotonic() - waited > 3 * seconds:
+                reason = TimeUp
+            else:
+                continue
+            with lock:
+                if not done.is_set():
+                    pythonapi.PyThreadState_SetAsyncExc(c_ulong(thread), py_object(reason))
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    try:
+        yield
+    finally:
+        with lock:
+            done.set()
+
+
+def memory() -> int:
+    """Return the bytes that this process holds (at most has held, outside Linux; 0 where nothing tells)."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that any operation in the block makes."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        for part in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(part, torch.Tensor) and not part._is_view():
+                self.bytes = max(self.bytes, part.numel() * part.element_size())
+        return result
+
+
+def largest_tensor(exercise: Exercise, answer: Callable, arguments: tuple) -> int | None:
+    """Return the bytes of the largest tensor that an answer makes of tensors without numbers; None if it can't."""
+    try:
+        with limits(TIME_LIMIT, MEMORY_LIMIT), contextlib.redirect_stdout(Output()), LargestTensor() as most:
+            exercise.run(answer, *arguments)
+    except (Exception, Stopped):
+        return None
+    return most.bytes
