@@ -152,8 +152,8 @@ class LargestTensor(TorchDispatchMode):
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         result = operation(*args, **(kwargs or {}))
         for part in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(part, torch.Tensor) and not part._is_view():
-                self.bytes = max(self.bytes, part.numel() * part.element_size())
+            if isinstance(part, torch.Tensor):  # the storage, since a view of a small one may look large
+                self.bytes = max(self.bytes, part.untyped_storage().nbytes())
         return result
 
 

@@ -1,15 +1,22 @@
 """The checks: right answers pass, wrong ones are named, and nothing that a learner writes stops the notebook."""
 
+import functools
+import math
+import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import course.checking
 import course.running as running
-from course import check, examine, hint
+import course.verdicts as verdicts
+from course import check, examine, hint, mapping
 from course.exercise import Exercise, Mistake, exercises, find
+from course.failing import Failed, watch
 from course.score import misjudged
 
 
@@ -258,3 +265,244 @@ def test_numpys_scalars_are_taken_for_pythons():
 def test_common_errors_of_torch_are_explained(wrong, says):
     verdict = examine(DOUBLED, answer(f"def stretch(x, factor):\n {wrong}"))
     assert not verdict.passed and says in verdict.message
+
+
+# What an answer may be and do, and the notebook still goes on
+
+
+def shown(capsys) -> str:
+    return capsys.readouterr().out
+
+
+def my_gelu(x):
+    return F.gelu(x, approximate="tanh")
+
+
+@pytest.mark.parametrize(
+    "gelu, sign",
+    [
+        (my_gelu, "✓"),
+        (lambda x: F.gelu(x, approximate="tanh"), "✓"),
+        (functools.partial(F.gelu, approximate="tanh"), "✓"),
+        (torch.nn.GELU(approximate="tanh"), "✓"),
+        (functools.partial(F.gelu), "✗"),
+        (torch.nn.functional.relu, "✗"),
+        (F.gelu(torch.ones(2)), "✗"),
+        ("gelu", "✗"),
+        (None, "✗"),
+        (7, "✗"),
+        (int, "✗"),
+        (Failed("gelu", None), "✗"),
+        (Failed("gelu", NameError("name 'x' is not defined")), "✗"),
+    ],
+    ids=str,
+)
+def test_anything_can_be_checked(gelu, sign, capsys):
+    mine = gelu
+    gelu = check(gelu)
+    assert shown(capsys).startswith(f"{sign} 4.1 gelu – ")
+    assert gelu is (mine if sign == "✓" else find("gelu").reference)
+
+
+def test_an_answer_of_no_exercise_is_given_back(capsys):
+    for nothing in (my_gelu, 7, None, "nothing"):
+        assert check(nothing) is nothing
+        assert "check can't tell which exercise this is" in shown(capsys)
+
+
+def test_the_answers_own_name_tells_the_exercise_too(capsys):
+    answers = [find("gelu").right_answers()[0]]
+    check(answers[0])
+    assert "4.1 gelu" in shown(capsys)
+
+
+def test_a_check_of_a_name_that_is_not_there_says_so(capsys):
+    handlers, shell = {}, SimpleNamespace(user_ns={"split_heads": 1})
+    shell.events = SimpleNamespace(register=lambda event, handler: handlers.update({event: handler}))
+    watch(shell)
+    handlers["pre_run_cell"](SimpleNamespace(raw_cell="causal_mask = check(causal_mask)"))
+    handlers["pre_run_cell"](SimpleNamespace(raw_cell="split_heads = check(split_heads); check(something)"))
+    assert set(shell.user_ns) == {"split_heads", "causal_mask"} and shell.user_ns["split_heads"] == 1
+    assert check(shell.user_ns["causal_mask"]) is find("causal_mask").reference
+    assert "There is no `causal_mask` yet." in shown(capsys)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(30, "Read-only file system"), TypeError("unhashable type: 'list'")]
+)
+def test_a_verdict_is_shown_also_where_nothing_can_be_written_down(error, monkeypatch, capsys):
+    def record(name, state):
+        raise error
+
+    monkeypatch.setattr(course.checking, "record", record)
+    gelu = my_gelu
+    assert check(gelu) is my_gelu
+    out = shown(capsys)
+    assert out.index("✓ 4.1 gelu") < out.index("Your progress couldn't be saved")
+
+
+@pytest.mark.parametrize("text", ['{"causal_mask": ["✓"]}', "[1]", "{", '{"causal_mask": "✓", "gelu": {}}'])
+def test_a_broken_record_of_progress_is_no_obstacle(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(mapping, "FILE", tmp_path / "progress.json")
+    mapping.FILE.write_text(text, "utf-8")
+    assert set(mapping.recorded().values()) <= {"✓"}
+
+
+def test_a_fault_of_the_check_itself_does_not_stop_the_notebook(monkeypatch, capsys):
+    monkeypatch.setattr(course.checking, "examine", lambda exercise, answer: 1 / 0)
+    gelu = my_gelu
+    assert check(gelu) is find("gelu").reference
+    assert "ZeroDivisionError" in shown(capsys)
+
+
+# Limits
+
+
+def test_an_endless_answer_cannot_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(running, "MEMORY_LIMIT", 100 * 2**20)
+    monkeypatch.setattr(running, "TIME_LIMIT", 60.0)
+    for body in (
+        "xs = []\n while True:\n  xs.append('x' * 10**6)",
+        "y = x\n while True:\n  y = torch.cat([y, y])",
+    ):
+        verdict = examine(DOUBLED, answer(f"def stretch(x, factor):\n {body}"))
+        assert verdict.diagnosis == "memory" and "GB" in verdict.message
+
+
+def test_an_endless_print_is_not_kept(monkeypatch):
+    monkeypatch.setattr(running, "TIME_LIMIT", 0.5)
+    kept = []
+    monkeypatch.setattr(running.Output, "close", lambda self: None)
+    original = running.Output.write
+
+    def write(self, text):
+        done = original(self, text)
+        kept.append(self.tell())
+        return done
+
+    monkeypatch.setattr(running.Output, "write", write)
+    verdict = examine(DOUBLED, answer("def stretch(x, factor):\n while True:\n  print('x' * 1000)"))
+    assert verdict.diagnosis == "endless" and max(kept) == running.OUTPUT_LIMIT
+
+
+# Cases share nothing, and what is shown is what came out
+
+
+def test_cases_that_are_made_of_one_object_are_kept_apart():
+    x = torch.tensor([1.0, 3.0])
+    sharing = replace(DOUBLED, cases=lambda: [(x, 3.0), (x, 2.0)])
+    in_place = answer("def stretch(x, factor):\n x *= factor\n return x")
+    for _ in range(2):
+        verdict = examine(sharing, in_place)
+        assert verdict.diagnosis == "in-place" and "x = [1. 3.]" in verdict.message
+        assert x.tolist() == [1.0, 3.0]
+
+
+def test_a_wrong_answer_that_changes_its_arguments_hears_of_both():
+    verdict = examine(DOUBLED, answer("def stretch(x, factor):\n x *= factor + 1\n return x"))
+    assert verdict.diagnosis == "in-place" and "isn't the right result" in verdict.message
+    assert "x = [1. 3.]" in verdict.message and "got  [ 4. 12.]" in verdict.message
+
+
+def test_a_result_that_changes_later_is_shown_as_it_was():
+    code = "memory = []\ndef stretch(x, factor):\n memory.append(float(factor))\n return memory"
+    listed = replace(DOUBLED, run=lambda answer, *arguments: {"all": answer(*arguments)})
+    assert "got  [3]" in examine(listed, answer(code)).message
+
+
+def test_names_that_another_cell_left_behind_are_named():
+    space = {"torch": torch, "T": 3.0, "half": lambda x: x / 2, "math": math}
+    for code, says in [
+        ("return x * factor + T", "reads `T`, which"),
+        ("return x * T", "reads `T`, which"),
+        ("return [x * T for _ in range(3)][0]", "reads `T`, which"),
+        ("T = factor\n return x * T", None),
+        ("return half(x) * factor * 2 * math.cos(0)", None),
+    ]:
+        exec(compile(f"def stretch(x, factor):\n {code}", "<learner>", "exec"), space)
+        message = examine(DOUBLED, space["stretch"]).message
+        assert (says in message) if says else "By the way" not in message, (code, message)
+
+
+def test_a_right_answer_may_get_a_remark_and_the_library_goes_on(capsys):
+    remark = "Mind negative numbers."
+    wishing = replace(DOUBLED, wishes=lambda: [((torch.tensor([-1.0]), 3.0), remark)])
+    verdict = examine(wishing, answer("def stretch(x, factor):\n return x.abs() * factor"))
+    assert verdict.passed and not verdict.goes_on and remark in verdict.message
+    verdict = examine(wishing, answer("def stretch(x, factor):\n return x * factor"))
+    assert verdict.passed and verdict.goes_on and remark not in verdict.message
+
+
+def test_memory_and_time_out_of_proportion_get_a_remark(monkeypatch):
+    broadcast = [style for style in find("cosines").styles if style.__name__ == "by_broadcast"][0]
+    verdict = examine("cosines", broadcast)
+    assert verdict.passed and not verdict.goes_on and "makes a tensor of" in verdict.message
+    assert examine("cosines", find("cosines").reference).goes_on
+    monkeypatch.setattr(verdicts, "SLOW", (0.0, 0.0))
+    assert "It's slow, though" in examine(DOUBLED, stretch).message
+
+
+# What a message shows
+
+
+def test_an_error_is_shown_with_its_case():
+    verdict = examine(
+        DOUBLED, answer("def stretch(x, factor):\n return x * factor if x.ndim == 1 else 1 / 0")
+    )
+    assert "ZeroDivisionError" in verdict.message and "with  x = [[0.5 0.  1. ]]" in verdict.message
+    assert "expected" not in verdict.message
+
+
+@pytest.mark.parametrize(
+    "want, got, parts",
+    [
+        ({i: i for i in range(256)}, {i: i + (i == 200) for i in range(256)}, ["200", "201"]),
+        ({i: i for i in range(256)}, {i: i for i in range(255)}, ["{255: 255}", "{}"]),
+        ({i: i for i in range(256)}, {i: i for i in range(257)}, ["{256: 256}", "{}"]),
+        ({i: {i: 1} for i in range(256)}, {i: {i: 1 + (i == 99)} for i in range(256)}, ["99", "2"]),
+        ("a" * 900 + "b" + "a" * 900, "a" * 900 + "c" + "a" * 900, ["b", "c"]),
+        ([0] * 900 + [7], [0] * 900 + [8], ["[900]", "7", "8"]),
+        ([0] * 900, [0] * 901, ["...", "0]"]),
+        (["a"] * 500 + ["b"], ["a"] * 500 + ["c"], ["[500]", "'b'", "'c'"]),
+        (0.123456, 0.123457, ["0.123456", "0.123457"]),
+        ([0.123456, 1.0], [0.123457, 1.0], ["0.123456", "0.123457"]),
+        (torch.tensor([1, 2]), torch.tensor([1.0, 2.0]), ["[1, 2]", "[1. 2.]"]),
+        (torch.zeros(3, dtype=torch.bool), torch.zeros(3, dtype=torch.int64), ["False", "0"]),
+        (
+            torch.zeros(99),
+            torch.zeros(99).index_fill(0, torch.tensor(77), 5e-5),
+            ["first at [77]", "5e-05", "1 of 99"],
+        ),
+        (1, "1", ["1", "'1'"]),
+        ((1, 2), [1, 3], ["(1, 2)", "[1, 3]"]),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_expected_and_got_differ_in_what_is_printed(want, got, parts):
+    showing = replace(
+        DOUBLED, tolerance=1e-9, run=lambda answer, *arguments: want if answer is stretch else got
+    )
+    message = examine(showing, answer("def stretch(x, factor):\n return x")).message
+    lines = dict(line.strip().split("  ", 1) for line in message.splitlines() if "  " in line.strip())
+    assert lines["expected"] != lines["got"] or "differs" in lines, message
+    assert all(part in message for part in parts), message
+    assert max(map(len, message.splitlines())) < 500
+
+
+def test_two_errors_that_look_alike_are_told_apart():
+    torch_says = "Error(s) in loading state_dict for GPT2: size mismatch for wte.weight"
+    verdict = examine(DOUBLED, answer(f"def stretch(x, factor):\n raise RuntimeError({torch_says!r})"))
+    assert "same config" in verdict.message and "a @ b" not in verdict.message
+
+
+CLUMSY = r"\b(an? NoneType|a int|wanted|refused|whose end|anew|comes of|lies|beside)\b|k != k0"
+
+
+@pytest.mark.parametrize("case", VERDICTS)
+def test_general_messages_are_sentences(case, monkeypatch):
+    monkeypatch.setattr(running, "TIME_LIMIT", 0.3)
+    body = VERDICTS[case][0]
+    code = "def stretch():\n return 1" if body is None else f"def stretch(x, factor):\n {body}"
+    message = examine(DOUBLED, answer(code)).message
+    assert message[0].isupper() or case == "known" or message in ("not written yet", DOUBLED.done)
+    assert not re.search(CLUMSY, message), message

@@ -22,6 +22,11 @@ def cases():
     ]
 
 
+def at_scale():
+    """A thousand vectors against GPT-2's whole vocabulary."""
+    return [(torch.empty(1000, 768, device="meta"), torch.empty(50257, 768, device="meta"))]
+
+
 def by_broadcast(a, b):
     return F.cosine_similarity(a[:, None], b[None], dim=-1)
 

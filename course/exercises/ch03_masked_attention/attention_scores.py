@@ -22,6 +22,12 @@ def cases():
     ]
 
 
+def at_scale():
+    """The heads of one layer of GPT-2, for a full text."""
+    q = torch.empty(1, 12, 1024, 64, device="meta")
+    return [(q, torch.empty_like(q))]
+
+
 def by_einsum(q, k):
     return torch.einsum("...td,...sd->...ts", q, k) * q.size(-1) ** -0.5
 
