@@ -388,12 +388,12 @@ def open_run(options: argparse.Namespace, closing: contextlib.ExitStack) -> Run:
 
     def open_directory() -> tuple[argparse.Namespace, dict | None]:
         check_options(options)
+        if options.text is None and not (options.out / STATE).is_file():
+            raise ValueError(f"there is no run in {options.out} to go on with; pass --text to start one")
         if first:
             closing.enter_context(take(options.out))
         state = read_state(options.out / STATE)
         if state is None:
-            if options.text is None:
-                raise ValueError(f"there is no run in {options.out} to go on with; pass --text to start one")
             return options, None
         if not options.resume:
             raise ValueError(

@@ -4,11 +4,13 @@ import ctypes
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,7 +19,7 @@ from safetensors.torch import load_file
 from conftest import SIZES, largest, shake
 from gpt2lib import GPT2, GPT2Config, from_pretrained
 from gpt2lib.tokenizer import Tokenizer
-from gpt2lib.train import main, parse, settings_of
+from gpt2lib.train import Run, main, parse, settings_of
 from gpt2lib.training import (
     Trainer,
     TrainingConfig,
@@ -164,7 +166,22 @@ def test_bits_per_byte_of_a_model_that_knows_nothing():
 
 @pytest.mark.parametrize(
     "settings, reason",
-    [({"steps": 0}, "steps is 0"), ({"context": 0}, "context is 0"), ({"dtype": "int8"}, "int8.*bfloat16")],
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"steps": 1.5}, "steps is 1.5.*whole number"),
+        ({"context": 0}, "context is 0"),
+        ({"batch_size": "4"}, "batch_size is '4'"),
+        ({"micro_batches": -1}, "micro_batches is -1.*from 1"),
+        ({"warmup_steps": -1}, "warmup_steps is -1.*from 0"),
+        ({"seed": 2**60}, "seed is .*2\\*\\*48"),
+        ({"peak_lr": math.nan}, "peak_lr is nan"),
+        ({"peak_lr": math.inf}, "peak_lr is inf"),
+        ({"final_lr": -1e-4}, "final_lr is -0.0001.*at least 0"),
+        ({"weight_decay": None}, "weight_decay is None"),
+        ({"clip": math.nan}, "clip is nan"),
+        ({"average": math.nan}, "average is nan"),
+        ({"dtype": "int8"}, "int8.*bfloat16"),
+    ],
 )
 def test_settings_that_no_run_can_have_are_refused(settings, reason):
     with pytest.raises(ValueError, match=reason):
@@ -174,6 +191,75 @@ def test_settings_that_no_run_can_have_are_refused(settings, reason):
 def test_a_batch_that_cannot_be_cut_is_refused():
     with pytest.raises(ValueError, match="batch of 5.*2 micro-batches.*multiple of 2"):
         Trainer(model(), TOKENS, TrainingConfig(steps=1, batch_size=5, context=9, micro_batches=2))
+
+
+KINDS = {
+    "int32": lambda folder: TOKENS.int(),
+    "uint16": lambda folder: TOKENS.to(torch.uint16),
+    "a list": lambda folder: TOKENS.tolist(),
+    "an array": lambda folder: TOKENS.numpy().astype(np.int16),
+    "a memory map": lambda folder: mapped(folder / "tokens.bin"),
+}
+
+
+def mapped(path):
+    TOKENS.numpy().astype(np.uint16).tofile(path)
+    return np.memmap(path, np.uint16, mode="r")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_of_any_kind_train_and_are_measured_alike(kind, tmp_path, recwarn):
+    tokens, settings = KINDS[kind](tmp_path), TrainingConfig(steps=3, batch_size=4, context=9)
+    want = [progress.loss for progress in train(model(), TOKENS, settings)]
+    assert [progress.loss for progress in train(model(), tokens, settings)] == pytest.approx(want, abs=1e-4)
+    assert mean_loss(model(), tokens, 24) == pytest.approx(mean_loss(model(), TOKENS, 24), abs=1e-4)
+    assert not recwarn
+
+
+@pytest.mark.parametrize(
+    "tokens, reason",
+    [
+        (TOKENS[None], r"shape \(1, 500\).*flatten"),
+        (TOKENS.numpy()[None], r"shape \(1, 500\)"),
+        (TOKENS.float(), "float32"),
+        (TOKENS > 3, "bool"),
+        ([0.5, 1.5] * 20, "whole numbers"),
+        ("the cat sat", "a str.*Tokenizer.encode"),
+        ([[1, 2], [3]], "a list.*tensor, an array or a list"),
+        (None, "NoneType"),
+    ],
+)
+def test_what_is_no_row_of_ids_is_refused(tokens, reason):
+    with pytest.raises(ValueError, match=reason):
+        Trainer(model(), tokens, TrainingConfig(steps=1, context=9))
+    with pytest.raises(ValueError, match=reason):
+        mean_loss(model(), tokens, 9)
+
+
+def test_a_context_that_the_model_cannot_read_is_refused():
+    with pytest.raises(ValueError, match="context is 25.*at most 24.*up to 24"):
+        Trainer(model(), TOKENS, TrainingConfig(steps=1, context=25))
+
+
+def test_a_loop_can_be_stopped_from_inside():
+    trainer = Trainer(model(), TOKENS, TrainingConfig(steps=9, batch_size=2, context=9))
+    for progress in trainer:
+        if progress.step == 4:
+            trainer.stop()
+    assert progress.step == trainer.step == 4
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_an_update_that_is_not_finite_is_not_made(bad, monkeypatch):
+    pupil = model()
+    trainer = Trainer(pupil, TOKENS, TrainingConfig(steps=9, batch_size=2, context=9))
+    trainer.update()
+    before = [parameter.detach().clone() for parameter in pupil.parameters()]
+    monkeypatch.setattr("gpt2lib.training.next_token_loss", lambda logits, y: logits.sum() * bad)
+    with pytest.raises(FloatingPointError, match="update 2.*lower learning rate.*0.001"):
+        trainer.update()
+    assert trainer.step == 1
+    assert all(largest(a - b) < 1e-9 for a, b in zip(before, pupil.parameters()))
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -192,7 +278,7 @@ def arguments(text, out, *more, steps=30):
     return ["--text", str(text), "--out", str(out), *SMALL, "--tokens", str(steps * 48), *more]
 
 
-def command(*args, torchrun=0):
+def command(*args, torchrun=0, **how):
     start = [sys.executable, "-m", "gpt2lib.train"]
     if torchrun:
         start = [
@@ -205,7 +291,12 @@ def command(*args, torchrun=0):
         start += ["-m", "gpt2lib.train"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        start + list(args), env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        start + list(args),
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        **how,
     )
 
 
@@ -258,16 +349,6 @@ def test_a_trained_model_can_be_loaded_and_has_learned(text, tmp_path, capsys):
     assert history[-1][2] < 0.5 * history[0][2]  # bits per byte
     pupil, tokenizer = from_pretrained(tmp_path / "out")
     assert bits_per_byte(pupil, tokenizer, text.read_text()) == pytest.approx(history[-1][2], rel=1e-4)
-
-
-def test_a_folder_is_read_in_order_with_ends_between(tmp_path):
-    from gpt2lib.train import read_text
-
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "two.txt").write_text("two")
-    (tmp_path / "a.txt").write_text("one")
-    (tmp_path / "c.md").write_text("not this")
-    assert read_text(tmp_path) == "one<|endoftext|>two"
 
 
 def fails(capsys, *args):
@@ -376,3 +457,296 @@ def test_bfloat16_trains(text, tmp_path):
     main(arguments(text, tmp_path / "out", "--dtype", "bfloat16", steps=40))
     history = json.loads((tmp_path / "out" / "history.json").read_text())
     assert history[-1][1] < history[0][1] - 0.5
+
+
+# --- at once or not at all ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "more, reason",
+    [
+        ("--batch-size 0", "--batch-size is 0"),
+        ("--micro-batches 0", "--micro-batches is 0"),
+        ("--micro-batches 3", "multiple of 3"),
+        ("--save-every 0", "--save-every is 0"),
+        ("--save-every -5", "--save-every is -5"),
+        ("--context 0", "--context is 0"),
+        ("--lr nan", "--lr is nan"),
+        ("--lr -1", "--lr is -1"),
+        ("--lr inf", "--lr is inf"),
+        ("--warmup 1.5", "--warmup is 1.5"),
+        ("--warmup nan", "--warmup is nan"),
+        ("--weight-decay -1", "--weight-decay is -1"),
+        ("--clip nan", "--clip is nan"),
+        ("--average 2", "--average is 2"),
+        ("--dropout 1", "--dropout is 1"),
+        ("--seed -1", "--seed is -1"),
+        ("--dtype float16", "--dtype is 'float16'"),
+        ("--vocab-size 256", "--vocab-size is 256"),
+        ("--layers 0", "n_layer is 0"),
+        ("--validation nowhere.txt", "nowhere.txt"),
+        ("--preset gpt2", "leave out --layers, --heads, --width"),
+        ("--start tales", "leave out --vocab-size, --layers, --heads, --width"),
+    ],
+)
+def test_numbers_and_contradictions_are_found_before_anything_is_made(text, tmp_path, capsys, more, reason):
+    message = fails(capsys, *arguments(text, tmp_path / "out", *more.split()))
+    assert reason in message
+    assert not (tmp_path / "out" / "training.pt").exists()
+    assert not (tmp_path / "out").exists() or "multiple of 3" in message  # known with the processes only
+
+
+@pytest.mark.parametrize(
+    "given, tokens",
+    [("1000", 1000), ("1e6", 10**6), ("10M", 10**7), ("1.5k", 1500), ("2B", 2 * 10**9), ("10_000", 10_000)],
+)
+def test_a_number_of_tokens_is_written_as_people_write_it(given, tokens):
+    assert parse(["--text", "t", "--out", "o", "--tokens", given]).tokens == tokens
+
+
+@pytest.mark.parametrize("given", ["inf", "nan", "0", "-5", "M", "10X", "1e99", ""])
+def test_no_number_of_tokens_is_refused(given, capsys):
+    with pytest.raises(SystemExit):
+        parse(["--text", "t", "--out", "o", f"--tokens={given}"])
+    assert "10000000, 1e7 or 10M" in capsys.readouterr().err
+
+
+def test_the_options_are_the_fields_of_the_settings():
+    options = parse("--text t --out o --lr 0.5 --micro-batches 2 --average 0.25".split())
+    settings = settings_of(options)
+    assert (settings.peak_lr, settings.micro_batches, settings.average) == (0.5, 2, 0.25)
+    assert settings.batch_size == TrainingConfig(1).batch_size and settings.clip == TrainingConfig(1).clip
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "read-only", "read-only/below"])
+def test_a_place_that_cannot_be_written_is_found_at_once(text, tmp_path, capsys, place, small_disk):
+    (tmp_path / "file").write_text("a file")
+    out = small_disk / place if place.startswith("read") else tmp_path / place
+    if place.startswith("read"):
+        (small_disk / "read-only").mkdir()
+        mount("-o", "remount,ro", str(small_disk))
+    message = fails(capsys, *arguments(text, out))
+    assert f"--out {out} is no directory that can be written to" in message
+    assert (tmp_path / "file").read_text() == "a file"
+
+
+def test_a_validation_text_of_one_token_is_found_at_once(text, tmp_path, capsys):
+    (tmp_path / "one.txt").write_text("a")
+    message = fails(capsys, *arguments(text, tmp_path / "out", "--validation", str(tmp_path / "one.txt")))
+    assert "one.txt is one token" in message and not (tmp_path / "out" / "training.pt").exists()
+
+
+def test_a_run_without_a_text_is_refused(tmp_path, capsys):
+    assert "--text is missing" in fails(capsys, "--out", str(tmp_path / "out"))
+    assert "no run in" in fails(capsys, "--out", str(tmp_path / "out"), "--resume")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_context_of_a_model_to_start_from_bounds_that_of_the_run(text, tmp_path, capsys):
+    saved = tmp_path / "saved"
+    main(arguments(text, saved, steps=3))
+    options = ["--text", str(text), "--start", str(saved), "--tokens", "200", "--batch-size", "2"]
+    message = fails(capsys, *options, "--out", str(tmp_path / "out"), "--context", "13")
+    assert "--context is 13" in message and "choose --context up to 12" in message
+    main([*options, "--out", str(tmp_path / "out")])  # 12, not the 256 of the option's default
+    assert from_pretrained(tmp_path / "out")[0].config.n_positions == 12
+
+
+def test_ids_that_a_model_to_start_from_has_not_are_found_at_once(text, tmp_path, capsys):
+    saved, out = tmp_path / "saved", tmp_path / "out"
+    main(arguments(text, saved, "--vocab-size", "258", steps=3))
+    Tokenizer.train(text.read_text(), 270).save(saved)  # of another model
+    fails(capsys, "--text", str(text), "--start", str(saved), "--out", str(out), "--tokens", "500")
+    assert not (out / "training.pt").exists()
+
+
+# --- stopped, resumed, damaged --------------------------------------------------------------------
+
+
+def wait_for(path, process):
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+ALL_OF_IT = ["--average", "0.9", "--dropout", "0.1", "--save-every", "7"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A text and the weights of a run on it that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    (folder / "text.txt").write_text("the cat sat on the mat and the dog sat on the log. " * 40)
+    finish(command(*arguments(folder / "text.txt", folder / "out", *ALL_OF_IT, steps=300)))
+    return folder / "text.txt", weights(folder / "out")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_saves_and_says_how_to_go_on(undisturbed, tmp_path, number):
+    text, want = undisturbed
+    out = tmp_path / "out"
+    process = command(*arguments(text, out, *ALL_OF_IT, steps=300))
+    wait_for(out / "training.pt", process)
+    process.send_signal(number)
+    said, err = process.communicate(timeout=300)
+    assert process.returncode == 130 and "Traceback" not in err, err
+    done = int(said.split(" updates")[0])
+    assert f"300 were planned, go on with: python -m gpt2lib.train --resume --out {out}" in said
+    assert json.loads((out / "history.json").read_text())[-1][0] == done < 300
+    finish(command("--out", str(out), "--resume"))
+    assert all(largest(want[name] - weight) < 1e-4 for name, weight in weights(out).items())
+
+
+def test_interrupted_two_processes_stop_after_the_same_update(undisturbed, tmp_path):
+    text, _ = undisturbed
+    out = tmp_path / "out"
+    options = [option for option in ALL_OF_IT if option not in ("--dropout", "0.1")]
+    process = command(*arguments(text, out, *options, steps=300), torchrun=2, start_new_session=True)
+    wait_for(out / "training.pt", process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    said, err = process.communicate(timeout=300)
+    assert said.count("300 were planned, go on with") == 1, err
+    done = json.loads((out / "history.json").read_text())[-1][0]
+    assert f"{done} updates" in said and done < 300
+    finish(command("--out", str(out), "--resume"))
+    assert json.loads((out / "history.json").read_text())[-1][0] == 300
+
+
+def test_resumed_a_run_needs_no_options_and_may_change_some(text, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    main(arguments(text, out, steps=10))
+    moved = text.rename(tmp_path / "moved.txt")
+    assert "text.txt" in fails(capsys, "--out", str(out), "--resume")
+    capsys.readouterr()
+    main(
+        ["--out", str(out), "--resume", "--text", str(moved), "--save-every", "3", "--validation", str(moved)]
+    )
+    assert capsys.readouterr().out.startswith("10 updates")
+
+
+@pytest.mark.parametrize("damage", ["cut short", "empty", "text", "other tensors"])
+def test_a_damaged_state_is_said_to_be_one(text, tmp_path, capsys, damage):
+    out = tmp_path / "out"
+    main(arguments(text, out, steps=3))
+    state = out / "training.pt"
+    whole = state.read_bytes()
+    if damage == "other tensors":
+        torch.save({"step": 3}, state)
+    else:
+        state.write_bytes({"cut short": whole[: len(whole) // 2], "empty": b"", "text": b"state"}[damage])
+    message = fails(capsys, "--out", str(out), "--resume")
+    assert "training.pt is damaged" in message and f"--start {out} --out NEW" in message
+
+
+def test_a_state_saved_on_a_gpu_is_resumed_without_one(text, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "out"
+    with monkeypatch.context() as forged:
+        forged.setattr("torch.serialization.location_tag", lambda storage: "cuda:3")
+        main(arguments(text, out, "--average", "1", steps=3))
+    with pytest.raises(RuntimeError, match="(?i)cuda"):
+        torch.load(out / "training.pt", weights_only=True)
+    main(["--out", str(out), "--resume"])
+    assert capsys.readouterr().out.count("3 updates") == 2
+
+
+@pytest.mark.parametrize("step, kept", [(3, None), (9, 5), (12, 10)])
+def test_a_run_that_diverges_keeps_its_last_finite_state(text, tmp_path, capsys, monkeypatch, step, kept):
+    """At step 9 the weights are beyond all numbers when they are to be saved, at 12 the next loss is."""
+    right = learning_rate
+    monkeypatch.setattr(
+        "gpt2lib.training.learning_rate", lambda s, **how: 1e38 if s >= step else right(s, **how)
+    )
+    out = tmp_path / "out"
+    message = fails(capsys, *arguments(text, out))
+    assert "diverged" in message and "its peak is 0.01" in message
+    assert f"Saved in {out}: " + (f"the state after {kept} updates" if kept else "nothing yet") in message
+    if kept:
+        state = torch.load(out / "training.pt", weights_only=True)
+        assert state["trainer"]["step"] == kept == json.loads((out / "history.json").read_text())[-1][0]
+        for tensor in [*state["trainer"]["model"].values(), *weights(out).values()]:
+            assert tensor.isfinite().all()
+    else:
+        assert not (out / "training.pt").exists() and not (out / "model.safetensors").exists()
+
+
+# --- others beside it -----------------------------------------------------------------------------
+
+
+def test_two_runs_into_one_place_are_one_too_many(text, tmp_path, capsys):
+    out = tmp_path / "out"
+    process = command(*arguments(text, out, steps=100_000))
+    wait_for(out / "training.pt", process)
+    for more in ([], ["--resume"], ["--seed", "1"]):
+        assert f"another run is writing to {out}" in fails(capsys, *arguments(text, out, *more))
+    process.kill()
+    process.communicate()
+    assert "holds a run already" in fails(capsys, *arguments(text, out))  # the lock ended with the process
+
+
+TORCHRUN = {
+    "--out ": lambda folder, text: arguments(text, text),
+    "holds no .txt": lambda folder, text: arguments(folder / "empty", folder / "out"),
+    "multiple of 4": lambda folder, text: arguments(
+        text, folder / "out", "--micro-batches", "2", "--batch-size", "6"
+    ),
+    "error: argument --tokens": lambda folder, text: arguments(text, folder / "out", "--tokens", "many"),
+}
+
+
+@pytest.mark.parametrize("reason", TORCHRUN)
+def test_of_several_processes_one_says_what_is_wrong(text, tmp_path, reason):
+    (tmp_path / "empty").mkdir()
+    process = command(*TORCHRUN[reason](tmp_path, text), torchrun=2)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode and err.count(reason) == 1, err
+    assert "gpt2lib/train.py" not in err  # no traceback of ours
+
+
+# --- a full disk ----------------------------------------------------------------------------------
+
+
+def mount(*options):
+    done = subprocess.run(["mount", *options], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 600 kB."""
+    if not shutil.which("mount"):
+        pytest.skip("there is no mount")
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount("-t", "tmpfs", "-o", "size=600k", "tmpfs", str(place))
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.parametrize("left", [0, 16_000, 60_000, 100_000])  # bytes: it ends in one file or another
+def test_a_disk_that_fills_up_leaves_what_was_saved(text, small_disk, tmp_path, capsys, monkeypatch, left):
+    whole, out, filler = tmp_path / "whole", small_disk / "out", small_disk / "filler"
+    main(arguments(text, whole, steps=10))
+    write = Run._write
+
+    def then_fill(run):
+        write(run)
+        filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - left))
+
+    with monkeypatch.context() as filling:
+        filling.setattr(Run, "_write", then_fill)
+        message = fails(capsys, *arguments(text, out, steps=10))
+    assert "could not be saved" in message and "make room and pass --resume" in message
+    assert torch.load(out / "training.pt", weights_only=True)["trainer"]["step"] == 5
+    from_pretrained(out)
+    filler.unlink()
+    main(["--out", str(out), "--resume"])
+    want = weights(whole)
+    assert all(largest(want[name] - weight) < 1e-4 for name, weight in weights(out).items())
+
+
+def test_a_disk_that_is_too_small_is_found_at_once(text, small_disk, capsys):
+    (small_disk / "filler").write_bytes(bytes(500_000))
+    message = fails(capsys, *arguments(text, small_disk / "out"))
+    assert "a save takes" in message and "MB are free" in message
+    assert not (small_disk / "out" / "model.safetensors").exists()
