@@ -6,6 +6,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from course.build import WIDGET
+
 if (
     "PYTEST_XDIST_WORKER" in os.environ
 ):  # as many processes as cores, so one thread for each; before torch is there
@@ -29,4 +31,4 @@ def pytest_configure(config):
 
 def pytest_collectstart(collector):
     if hasattr(collector, "skip_compare"):
-        collector.skip_compare += ("stderr",)
+        collector.skip_compare += ("stderr", WIDGET)

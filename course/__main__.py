@@ -28,6 +28,10 @@ def parse() -> argparse.Namespace:
         "folder", nargs="?", type=Path, default=HERE.notebooks, help="where your filled-in ones are"
     )
     command("graduate", "test your library with the whole suite; draw a certificate if it passes")
+    paging = command("page", "write one HTML file with a model in it, to send to a friend")
+    paging.add_argument("model_dir", help="a folder that save_pretrained wrote, or tales")
+    paging.add_argument("out", type=Path, help="the file to write, e.g. model.html")
+    paging.add_argument("--text", default="Once upon a time", help="the beginning that stands there first")
     building = command("build", "write notebooks/ and gpt2lib/ from solutions/")
     building.add_argument("--check", action="store_true", help="write nothing; fail where something differs")
     executing = command("execute", "build, then run both editions and store their outputs")
@@ -70,6 +74,11 @@ def run(options: argparse.Namespace) -> None:
         from course.mapping import progress
 
         print(progress())
+    elif options.command == "page":
+        from course.play.page import page
+
+        size = page(options.model_dir, options.out, options.text)
+        print(f"wrote {options.out}: {size / 1e6:.1f} MB. Open it in a browser, or send it to a friend.")
     elif options.command == "graduate":
         from course.graduation import graduate
 

@@ -31,6 +31,7 @@ from course.source import (
 )
 
 KEPT_METADATA = ("tags", "jupyter")
+WIDGET = "application/vnd.jupyter.widget-view+json"
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -51,6 +52,7 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         for output in cell.outputs:
             if "execution_count" in output:
                 output.execution_count = cell.execution_count
+            output.get("data", {}).pop(WIDGET, None)  # it lives as long as its kernel; its text stays
     for cell in notebook.cells:
         kept = {key: cell.metadata[key] for key in KEPT_METADATA if cell.metadata.get(key)}
         cell.metadata = nbformat.from_dict(kept)

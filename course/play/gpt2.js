@@ -31,7 +31,7 @@ export function bytes_to_unicode() {
 }
 
 const LETTER_OF = bytes_to_unicode();
-const BYTE_OF = new Map([...LETTER_OF].map(([byte, letter]) => [letter, byte]));
+export const BYTE_OF = new Map([...LETTER_OF].map(([byte, letter]) => [letter, byte]));
 
 /** Return the UTF-8 bytes of a chunk, each as a symbol of its own, in the letters of `bytes_to_unicode`. */
 export function to_symbols(chunk) {
