@@ -12,6 +12,8 @@ export function h(tag, attributes = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value != null) element.setAttribute(name, value);
   }
+  // JupyterLab gives the arrows and letters to the notebook unless the focused element itself says no
+  if (/^(button|input|select|textarea)$/.test(tag)) element.setAttribute("data-lm-suppress-shortcuts", "true");
   element.append(...children.flat().filter((child) => child != null));
   return element;
 }
@@ -19,7 +21,7 @@ export function h(tag, attributes = {}, ...children) {
 /** Return a way to ask the notebook's kernel; it rejects with what went wrong there. */
 export function kernel(model) {
   const waiting = new Map();
-  const own = Math.random().toString(36).slice(2); // two views of one widget must not take each other's answers
+  const own = unique(); // two views of one widget must not take each other's answers
   model.on("msg:custom", ({ id, answer, error }) => {
     if (!waiting.has(id)) return;
     const [resolve, reject] = waiting.get(id);
@@ -42,11 +44,11 @@ export function here(answers) {
   };
 }
 
-/** Return the place for the picture: a title, a sentence, what follows. Keys pressed in it stay in it. */
+/** Return the place for the picture: a title, a sentence, what follows. */
 export function frame(root, title, hint, ...children) {
   const box = h(
     "section",
-    { class: "play", "aria-label": title, "data-lm-suppress-shortcuts": "true" },
+    { class: "play", "aria-label": title },
     h("p", { class: "play-title" }, h("strong", {}, title), " ", hint), ...children,
   );
   root.replaceChildren(box);
@@ -58,7 +60,11 @@ export function frame(root, title, hint, ...children) {
  * asked, one at a time. `say(text)` is told when an answer takes long, and what went wrong.
  */
 export function follow(ask, draw, say) {
-  let asking = false, latest = null;
+  let asking = false, latest = null, told = false;
+  const tell = (text) => {
+    if (text || told) say(text); // what `draw` has said stays
+    told = Boolean(text);
+  };
   return async (question, details) => {
     latest = [question, details];
     if (asking) return;
@@ -66,15 +72,15 @@ export function follow(ask, draw, say) {
     while (latest) {
       const now = latest;
       latest = null;
-      const slow = setTimeout(() => say("Waiting for an answer. A kernel answers when its cells are done …"), 1500);
+      const slow = setTimeout(() => tell("Waiting for an answer. A kernel answers when its cells are done …"), 1500);
       try {
         const answer = await ask(...now);
         if (!latest) {
-          say("");
+          tell("");
           draw(answer);
         }
       } catch (error) {
-        say(error.message);
+        tell(error.message);
       }
       clearTimeout(slow);
     }
@@ -90,7 +96,7 @@ export function status() {
 
 /** Return a labeled slider over a list of values; `show(value)` puts a value in words. */
 export function slider(label, values, value, show, onchange) {
-  const shown = h("output", {}, show(value));
+  const shown = h("span", {}, show(value));
   const now = () => values[input.value];
   const input = h("input", {
     type: "range", min: 0, max: values.length - 1, step: 1, value: Math.max(0, values.indexOf(value)), "aria-label": label,
@@ -105,14 +111,17 @@ export function slider(label, values, value, show, onchange) {
   return h("label", { class: "play-slider" }, h("span", {}, label, " ", shown), input);
 }
 
-let groups = 0;
+/** Return a name that nothing else in the document has: each widget brings its own copy of this module. */
+function unique() {
+  return `play-${Math.random().toString(36).slice(2)}`;
+}
 
 /**
  * Return a row of tokens of which one is chosen, by mouse or arrow keys: for a screen reader, radio buttons.
  * `choose(index)` is told; `paint(index)` may return attributes of a token, such as a style.
  */
 export function token_row(label, tokens, chosen, choose, paint = () => ({})) {
-  const name = `play-tokens-${groups++}`;
+  const name = unique();
   return h(
     "fieldset", { class: "play-tokens" }, h("legend", {}, label),
     tokens.map((token, i) =>
