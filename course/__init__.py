@@ -10,7 +10,7 @@ _MODULE_OF = {
     "check": "checking",
     "examine": "verdicts",
     "hint": "checking",
-    "keep": "checking",
+    "keep": "kernel",
     "progress": "mapping",
     "show": "figures",
     "wrapped": "figures",

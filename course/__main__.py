@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from course.source import HERE, CourseError
+from course.source import CourseError
 
 
 def parse() -> argparse.Namespace:
@@ -17,15 +17,20 @@ def parse() -> argparse.Namespace:
     def command(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text)
 
-    one = {"nargs": "?", "default": "", "help": 'one chapter, e.g. "03" (default: all)'}
+    one = {"nargs": "?", "default": "", "help": "one chapter, e.g. 3 or attention (default: all)"}
     command("progress", "show how far you are")
     keeping = command("keep", "write gpt2lib/ from your notebooks: your answers where they pass")
-    keeping.add_argument("chapter", **one)
-    keeping.add_argument("--all", action="store_true", help="every chapter (the default)")
+    keeping.add_argument(
+        "chapter",
+        **one | {"help": "one chapter, e.g. 3 or attention, or the path of a notebook (default: all)"},
+    )
     command("restore", "bring the course's own gpt2lib/ back; what was there goes into saved/")
-    updating = command("update", "carry your answers into the present edition of the notebooks")
+    updating = command("update", "bring the newest edition of the course, with your answers in its notebooks")
     updating.add_argument(
-        "folder", nargs="?", type=Path, default=HERE.notebooks, help="where your filled-in ones are"
+        "folder",
+        nargs="?",
+        type=Path,
+        help="bring nothing; carry the answers from the notebooks in this folder",
     )
     command("graduate", "test your library with the whole suite; draw a certificate if it passes")
     paging = command("page", "write one HTML file with a model in it, to send to a friend")
@@ -48,7 +53,7 @@ def main() -> None:
     options = parse()
     try:
         run(options)
-    except CourseError as error:
+    except (CourseError, OSError) as error:
         sys.exit(f"course: {error}")
 
 
@@ -79,17 +84,19 @@ def run(options: argparse.Namespace) -> None:
 
         size = page(options.model_dir, options.out, options.text)
         print(f"wrote {options.out}: {size / 1e6:.1f} MB. Open it in a browser, or send it to a friend.")
+    elif options.command == "update":
+        from course.updating import newest, update
+
+        print("\n".join(update(options.folder) if options.folder else newest()))
     elif options.command == "graduate":
         from course.graduation import graduate
 
         sys.exit(not graduate())
     else:
-        from course.keeping import keep, restore, update
+        from course.keeping import keep, restore
 
         if options.command == "keep":
             print(keep(options.chapter))
-        elif options.command == "update":
-            print("\n".join(update(options.folder)))
         else:
             print("restored", ", ".join(restore()) or "nothing: it is the course's own already")
 

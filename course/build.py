@@ -161,6 +161,7 @@ class Module:
     name: str
     chapter: str  # the number of its one chapter: "03"
     cells: list[nbformat.NotebookNode] = field(default_factory=list)
+    yours: list[str] = field(default_factory=list)  # what in it a learner wrote
 
     @property
     def names(self) -> list[str]:
@@ -183,7 +184,8 @@ class Module:
             raise CourseError(
                 f"cell {self.cells[0].id}: the first cell of a module begins with its docstring"
             )
-        docstring = f'"""{first.value.value.strip()} Built in chapter {self.chapter}."""'
+        yours = f"\n\nYours: {', '.join(self.yours)}.\n" if self.yours else ""
+        docstring = f'"""{first.value.value.strip()} Built in chapter {self.chapter}.{yours}"""'
         imports, parts = [], []
         for cell in self.cells:
             lines = body(cell).split("\n")
@@ -291,8 +293,8 @@ def editions(course: Course = HERE, only: str | int = "") -> Iterator[tuple[Path
     for path in course.chapters(only):
         target = course.notebooks / path.name
         try:
-            new = learners_edition(read(path))
-        except CourseError as error:
+            nbformat.validate(new := learners_edition(read(path)))
+        except (CourseError, nbformat.ValidationError) as error:
             raise CourseError(f"{path.name}: {error}") from None
         if target.exists():
             new = with_outputs_of(new, read(target))

@@ -1,55 +1,63 @@
-"""The learner's code becomes the library, and back: keep, restore, update, graduate."""
+"""The learner's code becomes the library, and back: keep and restore."""
 
-import ast
-import json
+import contextlib
 import re
-import subprocess
-import sys
 import tempfile
-from itertools import pairwise
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
+from filelock import FileLock, Timeout
 
-from course.build import Module, dumps, learners_edition, library, normalise, ruff
-from course.exercise import exercises
-from course.source import (
-    GAP,
-    HERE,
-    STUB,
-    Course,
-    CourseError,
-    body,
-    code_cells,
-    is_definition,
-    module_of,
-    names_of,
-    parsed,
-    read,
+from course.answers import (
+    Answer,
+    defined,
+    find_answer,
+    gaps_of,
+    holds,
+    learners_notebook,
+    spliced,
+    with_helpers,
 )
-from gpt2lib.files import replacing
+from course.build import Module, library
+from course.source import HERE, Course, CourseError, code_cells, module_of, read, write_whole
+from course.trial import try_out
 
 YOURS = re.compile(r"^Yours: (.+?)\.$", re.M)
+SAVE = "save the notebook (Ctrl+S, or Cmd+S on a Mac), then keep again"
 
 
-def save(path: Path, course: Course) -> None:
-    """Put a copy of a file into saved/, under a name that is not taken."""
+@contextlib.contextmanager
+def alone(course: Course) -> Iterator[None]:
+    """Let one process at a time change a copy of the course. Raises CourseError if another one goes on doing so."""
+    try:
+        with FileLock(course.root / ".course.lock", timeout=60):
+            yield
+    except Timeout:
+        raise CourseError(
+            "another keep, restore or update is at work on this copy of the course; try again when it is done"
+        ) from None
+
+
+def save(path: Path, course: Course) -> Path | None:
+    """Put a copy of a file into saved/, under a name that is not taken; return its path."""
     if not path.exists():
-        return
+        return None
     course.saved.mkdir(exist_ok=True)
     numbers = [name.stem.rsplit("-", 1)[1] for name in course.saved.glob(f"{path.stem}-*{path.suffix}")]
     last = max((int(number) for number in numbers if number.isdecimal()), default=0)
-    with replacing(course.saved / f"{path.stem}-{last + 1}{path.suffix}") as copy:
-        copy.write_bytes(path.read_bytes())
+    copy = course.saved / f"{path.stem}-{last + 1}{path.suffix}"
+    write_whole(copy, path.read_bytes())
+    return copy
 
 
 def write(path: Path, text: str, course: Course) -> bool:
     """Write a file whole, saving what was there; return whether anything changed."""
-    if path.exists() and path.read_text("utf-8") == text:
+    if path.exists() and path.read_bytes() == text.encode():
         return False
     save(path, course)
-    with replacing(path) as temporary:
-        temporary.write_text(text, "utf-8", newline="\n")
+    write_whole(path, text)
     return True
 
 
@@ -57,240 +65,202 @@ def kept_names(course: Course = HERE) -> dict[str, list[str]]:
     """Return, for each module of the library, what in it is the learner's."""
     found = {}
     for path in sorted(course.library.glob("*.py")):
-        docstring = path.read_text("utf-8").partition('"""')[2].partition('"""')[0]
+        docstring = path.read_text("utf-8", errors="replace").partition('"""')[2].partition('"""')[0]
         if match := YOURS.search(docstring):
             found[path.stem] = match[1].split(", ")
     return found
 
 
-def is_unwritten(cell: nbformat.NotebookNode) -> bool:
-    """Tell whether a gap of a cell is still open."""
-    return STUB[1] in [line.strip() for line in cell.source.split("\n")]
-
-
-def is_untouched(cell: nbformat.NotebookNode, solution: nbformat.NotebookNode) -> bool:
-    """Tell whether each gap of a cell is still as the course made it."""
-    lines = [line.strip() for line in cell.source.split("\n")]
-    return list(pairwise(lines)).count(STUB) >= len(GAP.findall(solution.source))
-
-
-def defined(cell: nbformat.NotebookNode) -> set[str]:
-    """Return the functions and classes that a cell defines; none if it is not code, or not Python."""
-    if cell.cell_type != "code":
-        return set()
-    try:
-        return {s.name for s in parsed(cell) if isinstance(s, (ast.FunctionDef, ast.ClassDef))}
-    except SyntaxError:
-        return set()
-
-
-def answers_in(
-    notebook: nbformat.NotebookNode, solution: nbformat.NotebookNode, unfinished: bool = False
-) -> dict[str, nbformat.NotebookNode]:
-    """Return the learner's cell for each cell of the solution with a gap, under the solution's cell id.
-
-    Cells are matched by the names that they define, for some front ends drop ids; of several cells
-    that define a name the last one counts. Unwritten ones are left out. Unfinished ones, with some of
-    the gaps filled or not yet Python, are there if they are asked for.
-    """
-    found = {}
+def modules_of(solution: nbformat.NotebookNode, chapter: str) -> list[Module]:
+    """Return the modules that a chapter builds."""
+    found: dict[str, Module] = {}
     for cell in code_cells(solution):
-        if "### BEGIN SOLUTION" not in cell.source:
-            continue
-        names = set(exercise_names(defined(cell)))
-        mine = [c for c in code_cells(notebook) if names & defined(c)]
-        written = [c for c in mine if not is_unwritten(c)]
-        if unfinished and not written:
-            mine += [c for c in code_cells(notebook) if c.id == cell.id and not defined(c)]
-            written = [c for c in mine if not is_untouched(c, cell)]
-        if names and written:
-            found[cell.id] = written[-1]
+        if name := module_of(cell):
+            found.setdefault(name, Module(name, chapter)).cells.append(cell)
+    return list(found.values())
+
+
+def keep(only: str | int = "", course: Course = HERE) -> str:
+    """Write the modules of a chapter (or of all) from the learner's notebooks; return what became of them.
+
+    only names a chapter ("03", "attention") or is the path of a notebook. The learner's answers go in
+    where they pass, the reference where they don't. What was there before is saved.
+    """
+    report = []
+    with alone(course):
+        if str(only).endswith(".ipynb") and (path := found_at(str(only), course)):
+            chapter = chapter_of(path, course)
+            return keep_notebook(chapter, read(path), course, [f"read {course.where(path)}"])
+        chosen = course.chapters(only)
+        for chapter in chosen:
+            if not modules_of(read(chapter), chapter.name[:2]):
+                continue
+            try:
+                path, remark = learners_notebook(course, chapter)
+                report.append(keep_notebook(chapter, read(path), course, [remark] if remark else []))
+            except CourseError as error:
+                if len(chosen) == 1:
+                    raise
+                report.append(f"chapter {int(chapter.name[:2])}: {error}")
+    if not report:
+        return f"nothing to keep: no exercise of {chosen[0].stem} goes into the library"
+    return "\n".join(report)
+
+
+def found_at(text: str, course: Course) -> Path | None:
+    """Return the notebook that a path means, from the folder one is in or from the course's."""
+    places = [Path(text).expanduser(), course.root / text, course.notebooks / text]
+    found = next((path.resolve() for path in places if path.is_file()), None)
+    if found is None and len(Path(text).parts) > 1:
+        raise CourseError(f"there is no notebook {text}")
     return found
 
 
-def with_helpers(
-    module: str, cells: list, notebook: nbformat.NotebookNode, chapter: str, docstring: str = ""
+def chapter_of(path: Path, course: Course) -> Path:
+    """Return the chapter that a notebook is a copy of. Raises CourseError if it is none."""
+    notebook = read(path)
+    for chapter in sorted(course.chapters(), key=lambda chapter: chapter.name != path.name):
+        if holds(notebook, read(chapter)):
+            return chapter
+    raise CourseError(f"{course.where(path)} is not a copy of any chapter: it has none of their exercises")
+
+
+def keep_notebook(
+    chapter: Path,
+    notebook: nbformat.NotebookNode,
+    course: Course,
+    remarks: list[str],
+    excuse: Callable[[Answer], str] | None = None,
 ) -> str:
-    """Return a module's text; what its cells use and only other cells of the learner's define comes along.
+    """Write the modules of one chapter from a notebook; return the report.
 
-    Raises CourseError if a name is defined nowhere.
+    excuse may know a better reason why there is no answer.
     """
-    helpers: list = []
-    while True:
+    solution = read(chapter)
+    gaps, report = gaps_of(solution), list(remarks)
+    excuse = excuse or unsaved(course)
+    kept = False
+    for module in modules_of(solution, chapter.name[:2]):
+        names = [name for name, cell in gaps.items() if module_of(cell) == module.name]
+        answers = {name: find_answer(name, notebook) for name in names}
+        left_out = {name: excuse(answer) for name, answer in answers.items() if answer.cell is None}
+        answers = {name: answer for name, answer in answers.items() if answer.cell is not None}
+        text, yours, rejected = chosen_text(module, answers, notebook, course)
+        state = f"{len(yours)} of {len(names)} pieces yours" if names else "given"
+        changed, trouble = put_in_place(module, yours, text, course)
+        if trouble:
+            report.append(
+                f"gpt2lib/{module.name}.py: as before, because with your answers in place {trouble}"
+            )
+            continue
+        kept |= bool(yours)
+        report.append(f"gpt2lib/{module.name}.py: {state}{'' if changed else ', as before'}")
+        report += [f"  {name}: {reason}" for name, reason in (rejected | left_out).items()]
+    if len(report) == len(remarks):
+        return f"nothing to keep: no exercise of {chapter.stem} goes into the library"
+    if kept:
+        report.append("Restart the kernel of any open notebook to use your code.")
+    return "\n".join(report)
+
+
+def unsaved(course: Course) -> Callable[[Answer], str]:
+    """Return a function that tells why an answer is missing: one that has passed its check was not saved."""
+    from course.mapping import recorded
+
+    states = recorded(course)
+
+    def excuse(answer: Answer) -> str:
+        if states.get(answer.name) == "✓" and not answer.reason.startswith("its cell is not Python"):
+            return f"it passed its check, but the saved notebook has no answer to it; {SAVE}"
+        return answer.reason
+
+    return excuse
+
+
+def chosen_text(
+    module: Module, answers: dict[str, Answer], notebook: nbformat.NotebookNode, course: Course
+) -> tuple[str, list[str], dict[str, str]]:
+    """Return a module's text with the answers that pass, their names, and the reasons against the others."""
+
+    def text_with(chosen: dict[str, Answer]) -> str:
+        cells = []
+        for cell in module.cells:
+            mine = {name: answer for name, answer in chosen.items() if name in defined(cell)}
+            cells.append(spliced(cell, mine) if mine else cell)
+        return with_helpers(replace(module, cells=cells, yours=list(chosen)), notebook)
+
+    def why_not(chosen: dict[str, Answer]) -> str | None:
         try:
-            text = Module(module, chapter, [cells[0], *helpers, *cells[1:]]).text()
-            return ruff({module: text}, rules="F821")[module]
-        except CourseError as error:
-            missing = re.findall(r"Undefined name `(\w+)`", str(error))
-            added = False
-            for name in missing:
-                for cell in reversed(code_cells(notebook)):
-                    statement = defining(cell, name)
-                    if statement and statement not in [h.source for h in helpers]:
-                        helpers.insert(0, nbformat.v4.new_code_cell(statement))
-                        added = True
-                        break
-            if not added:
-                raise
+            text = text_with(chosen)
+        except (CourseError, SyntaxError) as error:
+            return str(error).strip().splitlines()[0]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{module.name}.py"
+            path.write_text(text, "utf-8")
+            return verdict(try_out(course, module.name, numbers_of(list(chosen)), path))
 
-
-def defining(cell: nbformat.NotebookNode, name: str) -> str | None:
-    """Return the text of the statement in a cell that defines or imports a name, or None."""
-    try:
-        statements = parsed(cell)
-    except SyntaxError:
-        return None
-    for statement in statements:
-        imported = [
-            alias.asname or alias.name.split(".")[0]
-            for alias in getattr(statement, "names", [])
-            if isinstance(statement, (ast.Import, ast.ImportFrom))
-        ]
-        if name in imported or (name in names_of(statement)):
-            return lines_of(cell, statement) if is_definition(statement) or name.isupper() else None
-    return None
-
-
-def lines_of(cell: nbformat.NotebookNode, statement: ast.stmt) -> str:
-    """Return the lines of a statement in a cell, decorators and comments on them included."""
-    first = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
-    return "\n".join(body(cell).split("\n")[first - 1 : statement.end_lineno])
-
-
-def keep(only: str = "", course: Course = HERE) -> str:
-    """Write the modules of a chapter (or of all) from the learner's notebooks; return what became of them.
-
-    Their answers go in where they pass, the reference where they do not. What was there before is
-    saved.
-    """
-    report = []
-    for path in course.chapters(only):
-        mine = course.notebooks / path.name
-        if mine.exists():
-            report += keep_chapter(read(path), read(mine), path.name[:2], course)
-    if not report:
-        return "nothing to keep: no exercise of this chapter goes into the library"
-    return "\n".join([*report, "Restart the kernel of notebooks that are open, and they run your code."])
-
-
-def keep_chapter(
-    solution: nbformat.NotebookNode, notebook: nbformat.NotebookNode, chapter: str, course: Course
-) -> list[str]:
-    """Write the modules of one chapter; return a line for each."""
-    answers = answers_in(notebook, solution)
-    modules: dict[str, list] = {}
-    for cell in code_cells(solution):
-        if module_of(cell):
-            modules.setdefault(module_of(cell), []).append(cell)
-    report = []
-    for module, cells in modules.items():
-        chosen = {cell.id: exported(answers[cell.id], module) for cell in cells if cell.id in answers}
-        rejected = []
-        together = [chosen.get(cell.id, cell) for cell in cells]
-        names = {name for cell in chosen.values() for name in defined(cell)}
-        if chosen and why_not(module, together, notebook, chapter, names):
-            every, chosen, names = chosen, {}, set()
-            for key, cell in every.items():  # one more at a time: a wrong one does not cost the others
-                more = chosen | {key: cell}
-                both = [more.get(c.id, c) for c in cells]
-                if reason := why_not(module, both, notebook, chapter, names | defined(cell)):
-                    rejected.append(f"  {', '.join(exercise_names(defined(cell)))}: {reason}")
-                else:
-                    chosen, names = more, names | defined(cell)
-        yours = [name for cell in cells if cell.id in chosen for name in exercise_names(defined(cell))]
-        both = [chosen.get(cell.id, cell) for cell in cells]
-        text = with_helpers(module, both, notebook, chapter)
-        if yours:
-            text = text.replace('."""\n', f'.\n\nYours: {", ".join(yours)}.\n"""\n', 1)
-            text = ruff({module: text}, rules="F821")[module]
-        changed = write(course.library / f"{module}.py", text, course)
-        gaps = [
-            n for cell in cells if "### BEGIN SOLUTION" in cell.source for n in exercise_names(defined(cell))
-        ]
-        state = f"{len(yours)} of {len(gaps)} pieces yours" if gaps else "given"
-        report += [f"gpt2lib/{module}.py: {state}{'' if changed else ', as before'}", *rejected]
-    return report
-
-
-def exercise_names(names: set[str]) -> list[str]:
-    """Return those of the names that an exercise has."""
-    return sorted(names & {exercise.name for exercise in exercises().values()})
-
-
-def exported(cell: nbformat.NotebookNode, module: str) -> nbformat.NotebookNode:
-    """Return a learner's cell as an export cell: imports and definitions, no experiments below them."""
-    parts = [
-        lines_of(cell, statement)
-        for statement in parsed(cell)
-        if is_definition(statement) or names_of(statement)
-    ]
-    return nbformat.v4.new_code_cell(f"#| export {module}\n" + "\n\n".join(parts))
-
-
-def why_not(
-    module: str, cells: list, notebook: nbformat.NotebookNode, chapter: str, names: set[str]
-) -> str | None:
-    """Return why a module with these cells can't be kept, or None: it must import, and its answers pass."""
-    try:
-        text = with_helpers(module, cells, notebook, chapter)
-    except (CourseError, SyntaxError) as error:
-        return str(error).strip().splitlines()[0]
-    numbers = [exercise.number for exercise in exercises().values() if exercise.name in names]
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / f"trial_{module}.py"
-        trial.write_text(text, "utf-8")
-        code = (
-            f"import json, sys; sys.path.insert(0, {folder!r}); import trial_{module} as m\n"
-            "from course import examine; from course.exercise import find\n"
-            f"for number in {numbers!r}:\n"
-            "    verdict = examine(number, getattr(m, find(number).name))\n"
-            "    if not verdict.passed: print(); print(json.dumps(verdict.message)); break"
+    chosen, rejected = largest_passing(answers, why_not)
+    if rejected and not chosen and (trouble := why_not({})):
+        raise CourseError(
+            f"gpt2lib/ does not import as it is ({trouble}), so nothing was kept; "
+            f"`python -m course restore` brings the course's own library back"
         )
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE.root)
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["it stops Python"])[-1]
-    said = done.stdout.strip().splitlines()
-    return json.loads(said[-1]).splitlines()[0] if said and said[-1].startswith('"') else None
+    return text_with(chosen), list(chosen), rejected
+
+
+def numbers_of(names: list[str]) -> list[str]:
+    """Return the numbers of exercises."""
+    from course.exercise import find
+
+    return [find(name).number for name in names]
+
+
+def verdict(said: dict) -> str | None:
+    """Return what is wrong according to a trial, in one line, or None."""
+    return said["reason"] or next(iter(said["wrong"].values()), None)
+
+
+def largest_passing(
+    answers: dict[str, Answer], why_not: Callable[[dict[str, Answer]], str | None]
+) -> tuple[dict[str, Answer], dict[str, str]]:
+    """Return the answers that pass together, and the reason against each of the others.
+
+    If not all pass, they are added one at a time: a wrong one does not cost the others.
+    """
+    if not answers or why_not(answers) is None:
+        return answers, {}
+    chosen: dict[str, Answer] = {}
+    rejected: dict[str, str] = {}
+    for name, answer in answers.items():
+        if reason := why_not(chosen | {name: answer}):
+            rejected[name] = reason
+        else:
+            chosen[name] = answer
+    return chosen, rejected
+
+
+def put_in_place(module: Module, yours: list[str], text: str, course: Course) -> tuple[bool, str | None]:
+    """Write a module and try it where it is; return whether it changed, and what is wrong.
+
+    If anything is, the module is again as it was.
+    """
+    path = course.library / f"{module.name}.py"
+    before = path.read_bytes() if path.exists() else None
+    if before == text.encode():
+        return False, None
+    copy = save(path, course)
+    write_whole(path, text)
+    trouble = verdict(try_out(course, module.name, numbers_of(yours))) if yours else None
+    if trouble:
+        if before is None:
+            path.unlink()
+        else:
+            write_whole(path, before)
+            copy.unlink()
+    return not trouble, trouble
 
 
 def restore(course: Course = HERE) -> list[str]:
     """Bring the reference library back; return the modules that changed. What was there is saved."""
-    return [path.stem for path, text in library(course).items() if write(path, text, course)]
-
-
-def update(folder: Path, only: str = "", course: Course = HERE) -> list[str]:
-    """Carry the answers in a folder of filled-in notebooks into the course's present edition.
-
-    The learner's own cells come along, each after the cell that it followed. Returns a line for each
-    notebook. What was there is saved.
-    """
-    report = []
-    for path in course.chapters(only):
-        old_path, solution = folder / path.name, read(path)
-        if not old_path.exists():
-            continue
-        old, new = read(old_path), learners_edition(read(path))
-        answers = answers_in(old, solution, unfinished=True)
-        place = {cell.source: i for i, cell in enumerate(new.cells)}  # some front ends drop ids
-        place |= {cell.id: i for i, cell in enumerate(new.cells)}
-        for i, cell in enumerate(new.cells):
-            if cell.id in answers:
-                place[answers[cell.id].id] = i
-                cell.source = answers[cell.id].source
-        extras: dict[int, list] = {}
-        after, own = -1, 0
-        for cell in old.cells:
-            if cell.id in place or cell.source in place:
-                after = place.get(cell.id, place.get(cell.source))
-            elif not (is_unwritten(cell) and exercise_names(defined(cell))):
-                extras.setdefault(after, []).append(cell)
-                own += 1
-        cells = list(extras.get(-1, []))
-        for i, cell in enumerate(new.cells):
-            cells += [cell, *extras.get(i, [])]
-        new.cells = cells
-        write(course.notebooks / path.name, dumps(normalise(new)), course)
-        report.append(
-            f"notebooks/{path.name}: {len(answers)} answers and {own} cells of your own carried over"
-        )
-    return report
+    with alone(course):
+        return [path.stem for path, text in library(course).items() if write(path, text, course)]

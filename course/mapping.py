@@ -1,36 +1,59 @@
 """How far the learner has come: a small file of theirs, a map of the course."""
 
+import contextlib
 import html
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+from IPython import get_ipython
+
 from course.exercise import Exercise, exercises
-from course.source import HERE
-from gpt2lib.files import replacing
+from course.source import HERE, Course, write_whole
 
-FILE = HERE.progress
-BOX = "display:inline-block;width:26px;line-height:22px;margin:1px;text-align:center;color:white;border-radius:3px"
-COLOURS = {"✓": "#009E73", "✗": "#D55E00", "○": "#9ca3af"}
+# white text on each has a contrast of 4.5 : 1 or more (WCAG 2.2, 1.4.3)
+COLORS = {"✓": "#007a59", "✗": "#b84e00", "○": "#5b6470"}
+MEANINGS = {"✓": "right", "✗": "not yet right", "○": "not written yet"}
+BOX = (
+    "display:inline-block;min-width:44px;line-height:24px;margin:1px;padding:0 4px;text-align:center;"
+    "color:white;border-radius:3px;text-decoration:none"
+)
+STARTED_IN = Path.cwd()  # where the kernel was, whatever an answer does to its folder
+checked: dict[
+    str, tuple[str, int]
+] = {}  # of this kernel: state, and how many cells had run
 
 
-def recorded() -> dict[str, str]:
+def recorded(course: Course = HERE) -> dict[str, str]:
     """Return the last state of each exercise that was ever checked: ✓, ✗ or ○ under its name."""
     try:
-        states = json.loads(FILE.read_text("utf-8"))
-        return {name: state for name, state in states.items() if state in list(COLOURS)}
-    except (OSError, ValueError, AttributeError):  # not there, not readable, not JSON, not a dict
+        states = json.loads(course.progress.read_text("utf-8"))
+        return {name: state for name, state in states.items() if isinstance(state, str) and state in COLORS}
+    except (OSError, ValueError, AttributeError, RecursionError):  # not there, or not what `record` writes
         return {}
 
 
-def record(name: str, state: str) -> None:
-    """Remember the state of an exercise, if it is a learner's notebook that was checked."""
-    states = recorded()
-    if Path.cwd() != HERE.notebooks or os.environ.get("PYTEST_CURRENT_TEST") or states.get(name) == state:
+def record(name: str, state: str, course: Course = HERE) -> None:
+    """Remember the state of an exercise, if a learner checked it. Never raises: it is only bookkeeping."""
+    shell = get_ipython()
+    checked.pop(name, None)
+    checked[name] = (state, len(shell.history_manager.input_hist_raw) if shell else 0)
+    if (
+        STARTED_IN == course.solutions
+        or os.environ.get("PYTEST_CURRENT_TEST")
+        or os.environ.get("COURSE_PROGRESS") == "off"
+    ):
         return
-    with replacing(FILE) as path:
-        path.write_text(json.dumps(states | {name: state}), "utf-8")
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # a full disk, a folder that can't be written, a lock that stays
+        if recorded(course).get(name) == state:
+            return
+        with FileLock(f"{course.progress}.lock", timeout=5):  # other notebooks record too
+            states = recorded(course) | {name: state}
+            write_whole(course.progress, json.dumps(states, ensure_ascii=False, indent=1))
 
 
 @dataclass(frozen=True)
@@ -39,6 +62,7 @@ class Progress:
 
     states: dict[str, str]
     theirs: dict[str, list[str]]  # module -> the learner's names in it
+    folder: str = ""  # of the notebooks, as a link from the one that shows the map
 
     def chapters(self) -> dict[str, list[Exercise]]:
         """Return the exercises of each chapter."""
@@ -68,20 +92,33 @@ class Progress:
 
     def _repr_html_(self) -> str:
         rows = []
-        for chapter, row in self.chapters().items():
-            boxes = "".join(
-                f"<span title='{e.number} {html.escape(e.name)}, {e.minutes} minutes' style='{BOX};"
-                f"background:{COLOURS[self.states.get(e.name, '○')]}'>{self.states.get(e.name, '○')}</span>"
-                for e in row
+        for row in self.chapters().values():
+            name = row[0].chapter
+            boxes = "".join(self._box(exercise) for exercise in row)
+            title = (
+                f"<a href='{self.folder}{name.name}'><b>{html.escape(name.stem.replace('_', ' '))}</b></a>"
             )
             rows.append(
-                f"<tr><td style='text-align:left'><b>{chapter}</b></td><td style='text-align:left'>{boxes}</td></tr>"
+                f"<tr><td style='text-align:left'>{title}</td><td style='text-align:left'>{boxes}</td></tr>"
             )
-        return f"<table>{''.join(rows)}</table><p>{html.escape(self.summary())}</p>"
+        legend = ", ".join(f"{sign} {text}" for sign, text in MEANINGS.items())
+        return f"<table>{''.join(rows)}</table><p>{html.escape(self.summary())}. {legend}.</p>"
+
+    def _box(self, exercise: Exercise) -> str:
+        state = self.states.get(exercise.name, "○")
+        label = f"{exercise.number} {exercise.name}, {exercise.minutes} minutes: {MEANINGS[state]}"
+        return (
+            f"<a href='{self.folder}{exercise.chapter.name}' title='{html.escape(label)}' "
+            f"aria-label='{html.escape(label)}' style='{BOX};background:{COLORS[state]}'>{state} {exercise.number}</a>"
+        )
 
 
-def progress() -> Progress:
+def progress(course: Course = HERE) -> Progress:
     """Return the map of the course: ✓ right, ✗ not yet right, ○ not written."""
     from course.keeping import kept_names
 
-    return Progress(recorded(), kept_names())
+    states = recorded(course) | {
+        name: state for name, (state, _) in checked.items()
+    }  # also where no file can be
+    folder = "" if STARTED_IN == course.notebooks else f"{os.path.relpath(course.notebooks, STARTED_IN)}/"
+    return Progress(states, kept_names(course), folder.replace(os.sep, "/"))

@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import tempfile
+import warnings
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -109,9 +110,27 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def read(path: Path) -> nbformat.NotebookNode:
-    """Return a notebook; its format is checked."""
-    notebook = nbformat.read(path, as_version=4)
-    nbformat.validate(notebook)
+    """Return a notebook, whatever wrote it, with an id for each cell. Raises CourseError if it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what is mended below
+            notebook = nbformat.reads(path.read_text("utf-8-sig"), as_version=4)
+        cells, notebook.nbformat_minor = notebook.cells, max(5, notebook.nbformat_minor)
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, nbformat.ValidationError) as error:
+        line = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise CourseError(f"{path} is no notebook that can be read ({line})") from None
+    known: set[str] = set()
+    for cell in cells:
+        empty = {"source": "", "metadata": nbformat.NotebookNode()}
+        empty |= {"outputs": [], "execution_count": None} if cell.get("cell_type") == "code" else {}
+        for key, value in empty.items():
+            cell[key] = cell.get(key) or value
+        ids = [cell.get("id"), cell.metadata.get("id")]  # Colab has it in the metadata
+        usable = [
+            i for i in ids if isinstance(i, str) and re.fullmatch(r"[\w-]{1,64}", i, re.A) and i not in known
+        ]
+        cell["id"] = usable[0] if usable else nbformat.v4.nbbase.random_cell_id()
+        known.add(cell["id"])
     return notebook
 
 

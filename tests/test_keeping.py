@@ -1,12 +1,16 @@
 """The learner's code becomes the library, comes back, and moves into a new edition; nothing is lost."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 
 import nbformat
 import pytest
 
-from course import build, keeping, source
-from course.mapping import Progress, record, recorded
+from course import answers, build, keeping, source, updating
+from course.mapping import COLORS, Progress, progress, record, recorded
 
 CHAPTER = "03_masked_attention.ipynb"
 
@@ -27,7 +31,7 @@ def learner(tmp_path, monkeypatch):
 
 
 def cell_of(notebook, name):
-    return [cell for cell in source.code_cells(notebook) if name in keeping.defined(cell)][-1]
+    return [cell for cell in source.code_cells(notebook) if name in answers.defined(cell)][-1]
 
 
 def store(notebook):
@@ -100,7 +104,7 @@ def test_update_carries_answers_and_own_cells_into_the_new_edition(learner, tmp_
     old = tmp_path / "old"
     old.mkdir()
     (old / CHAPTER).write_text(build.dumps(build.normalise(mine)), "utf-8")
-    (line,) = keeping.update(old, "03", COURSE)
+    (line,) = updating.update(old, "03", COURSE)
     assert "1 answers and 1 cells" in line
     new = source.read(COURSE.notebooks / CHAPTER)
     assert cell_of(new, "attend").source == answer
@@ -117,20 +121,200 @@ def test_a_notebook_that_is_not_python_does_no_harm(learner):
 
 
 def test_progress_survives_and_forgives(tmp_path, monkeypatch):
-    monkeypatch.setattr("course.mapping.FILE", tmp_path / "progress.json")
-    monkeypatch.setattr("course.mapping.HERE", source.Course(tmp_path))
-    (tmp_path / "notebooks").mkdir()
-    monkeypatch.chdir(tmp_path / "notebooks")
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    record("causal_mask", "✓")
-    record("masked_softmax", "✗")
-    record("masked_softmax", "✓")
-    assert recorded() == {"causal_mask": "✓", "masked_softmax": "✓"}
-    text = repr(Progress(recorded(), {"attention": ["causal_mask"]}))
+    course = source.Course(tmp_path)
+    record("causal_mask", "✓", course)
+    record("masked_softmax", "✗", course)
+    record("masked_softmax", "✓", course)
+    assert recorded(course) == {"causal_mask": "✓", "masked_softmax": "✓"}
+    text = repr(Progress(recorded(course), {"attention": ["causal_mask"]}))
     assert "✓ 3.2" in text and "○ 3.4" in text and "2 of" in text and "1 of the library's" in text
-    assert "✓" in Progress(recorded(), {})._repr_html_()
-    (tmp_path / "progress.json").write_text("{broken")
-    assert recorded() == {}
-    monkeypatch.chdir("/")
-    record("causal_mask", "✓")  # not a learner's notebook
-    assert recorded() == {}
+    assert "✓" in Progress(recorded(course), {})._repr_html_()
+
+
+GARBAGE = [
+    "",
+    "{broken",
+    "[]",
+    "3",
+    "null",
+    '{"causal_mask": ["✓"], "attend": "✓"}',
+    '{"attend": {"a": 1}}',
+    "[" * 9999,
+]
+
+
+@pytest.mark.parametrize("text", [*GARBAGE, b"\xff\xfe\x00"], ids=range(len(GARBAGE) + 1))
+def test_progress_survives_garbage(tmp_path, monkeypatch, text):
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    course = source.Course(tmp_path)
+    course.progress.write_bytes(text if isinstance(text, bytes) else text.encode())
+    assert set(recorded(course)) <= {"attend"}
+    record("causal_mask", "✓", course)
+    assert recorded(course)["causal_mask"] == "✓"
+
+
+def test_progress_of_two_kernels_is_all_kept(tmp_path):
+    code = """if True:
+        import sys, pathlib
+        from course.mapping import record
+        from course.source import Course
+        for i in range(40):
+            record(f"{sys.argv[1]}{i}", "✓", Course(pathlib.Path(sys.argv[2])))
+        """
+    environment = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
+    kernels = [
+        subprocess.Popen([sys.executable, "-c", code, name, tmp_path], env=environment) for name in "ab"
+    ]
+    assert [kernel.wait() for kernel in kernels] == [0, 0]
+    assert set(recorded(source.Course(tmp_path))) == {f"{name}{i}" for name in "ab" for i in range(40)}
+
+
+@pytest.mark.parametrize("trouble", ["full disk", "locked", "no folder", "a folder in its place"])
+def test_a_progress_that_cannot_be_written_costs_nothing(tmp_path, monkeypatch, trouble):
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    course = source.Course(tmp_path / "none" if trouble == "no folder" else tmp_path)
+    if trouble == "a folder in its place":
+        course.progress.mkdir()
+    elif trouble == "no folder":
+        (tmp_path / "none").write_text("a file")
+    else:
+        name = {"full disk": "os.fsync", "locked": "filelock.FileLock.acquire"}[trouble]
+        error = {"full disk": OSError("no space left"), "locked": TimeoutError("held")}[trouble]
+        monkeypatch.setattr(name, lambda *a, **k: (_ for _ in ()).throw(error))
+    record("causal_mask", "✓", course)
+    assert recorded(course) == {}
+    assert progress(course).states["causal_mask"] == "✓"  # this kernel still knows it
+    monkeypatch.setattr("course.mapping.checked", {})
+
+
+def luminance(color):
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear))
+
+
+def test_the_map_has_numbers_links_and_contrast():
+    for color in COLORS.values():
+        assert 1.05 / (luminance(color) + 0.05) >= 4.5
+    page = Progress({"causal_mask": "✓"}, {}, "../notebooks/")._repr_html_()
+    assert "✓ 3.2</a>" in page and "○ 3.4</a>" in page
+    assert "aria-label='3.2 causal_mask" in page and "href='../notebooks/03_masked_attention.ipynb'" in page
+
+
+# Notebooks as other programs save them
+
+
+def as_colab(notebook):
+    for cell in notebook.cells:
+        cell.metadata["id"] = cell.pop("id")
+        cell.metadata["outputId"] = "x"
+
+
+def without_ids(notebook):
+    for cell in notebook.cells:
+        del cell["id"]
+
+
+def with_doubled_ids(notebook):
+    for cell in notebook.cells[10:]:
+        cell["id"] = "again"
+
+
+def with_nothing_but_source(notebook):
+    for cell in notebook.cells:
+        for key in set(cell) - {"cell_type", "source", "metadata"}:
+            del cell[key]
+
+
+@pytest.mark.parametrize("minor", range(6))
+@pytest.mark.parametrize("change", [as_colab, without_ids, with_doubled_ids, with_nothing_but_source])
+def test_update_reads_what_any_program_saved(learner, tmp_path, change, minor):
+    solution, mine = learner
+    answer = cell_of(solution, "attend").source
+    cell_of(mine, "attend").source = answer
+    change(mine)
+    mine.nbformat_minor = minor
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / CHAPTER).write_text("\ufeff" + json.dumps(mine), "utf-8")
+    (line,) = updating.update(old, 3, COURSE)
+    assert "1 answers and 0 cells" in line
+    new = source.read(COURSE.notebooks / CHAPTER)
+    assert [cell.id for cell in new.cells] == [cell.id for cell in solution.cells]
+    assert cell_of(new, "attend").source == answer
+    nbformat.validate(new)
+
+
+# The newest edition
+
+
+def git(folder, *arguments):
+    who = ["-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "protocol.file.allow=always"]
+    done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A learner's clone of a course, and the place that it was cloned from, which has a newer edition."""
+    theirs, mine = tmp_path / "theirs", tmp_path / "mine"
+    theirs.mkdir()
+    for name in ("course", "gpt2lib", "notebooks", "solutions"):
+        keep = None if name != "gpt2lib" else shutil.ignore_patterns("data")
+        shutil.copytree(source.ROOT / name, theirs / name, ignore=keep)
+    shutil.copy(source.ROOT / "pyproject.toml", theirs)
+    (theirs / ".gitignore").write_text("saved/\n__pycache__/\n*.lock\n.progress.json\n")
+    git(theirs, "init", "-q", "-b", "main")
+    git(theirs, "add", ".")
+    git(theirs, "commit", "-q", "-m", "an edition")
+    git(tmp_path, "clone", "-q", str(theirs), "mine")
+    solution = source.read(theirs / "solutions" / CHAPTER)
+    solution.cells[0].source += "\n\nA new sentence."
+    source.write_whole(theirs / "solutions" / CHAPTER, build.dumps(build.normalise(solution)))
+    edition = build.dumps(build.learners_edition(solution))
+    source.write_whole(theirs / "notebooks" / CHAPTER, edition)
+    (theirs / "notebooks" / "new.txt").write_text("of the new edition")
+    git(theirs, "add", ".")
+    git(theirs, "commit", "-q", "-m", "a newer one")
+    return source.Course(mine), edition
+
+
+def test_update_brings_the_newest_edition_and_saves_what_was_there(clone, monkeypatch):
+    course, edition = clone
+    monkeypatch.setenv("PYTHONPATH", str(course.root))
+    path = course.notebooks / CHAPTER
+    mine = source.read(path)
+    answer = cell_of(source.read(course.solutions / CHAPTER), "attend").source
+    cell_of(mine, "attend").source = answer
+    path.write_text(build.dumps(mine), "utf-8")
+    before = path.read_bytes()
+    (course.root / "course" / "figures.py").write_text("# changed by me\n")
+    (course.notebooks / "new.txt").write_text("mine, and not git's")
+    done = subprocess.run(["git", "pull"], cwd=course.root, capture_output=True, text=True)
+    assert done.returncode != 0  # what update is for
+    report = "\n".join(updating.newest(course))
+    assert "3 changed files are in saved/update-1" in report and "1 answers" in report, report
+    new = source.read(path)
+    assert "A new sentence." in new.cells[0].source and cell_of(new, "attend").source == answer
+    saved = course.saved / "update-1"
+    assert (saved / "notebooks" / CHAPTER).read_bytes() == before
+    assert (saved / "course" / "figures.py").read_text() == "# changed by me\n"
+    assert (saved / "notebooks" / "new.txt").read_text() == "mine, and not git's"
+    assert git(course.root, "rev-parse", "HEAD") == git(course.root, "rev-parse", "origin/main")
+    assert "changed" not in "\n".join(updating.newest(course))  # nothing newer now
+
+
+def test_an_update_that_git_refuses_changes_nothing(clone, monkeypatch):
+    course, _ = clone
+    (course.root / "course" / "figures.py").write_text("# changed by me\n")
+    run = updating.git
+    monkeypatch.setattr(updating, "git", lambda c, *a: None if a[0] == "merge" else run(c, *a))
+    with pytest.raises(source.CourseError, match="your files are as they were"):
+        updating.newest(course)
+    assert (course.root / "course" / "figures.py").read_text() == "# changed by me\n"
+    monkeypatch.undo()
+    git(course.root, "commit", "-qam", "of my own")
+    with pytest.raises(source.CourseError, match="has commits"):
+        updating.newest(course)

@@ -11,16 +11,16 @@ import shutil
 import subprocess
 import sys
 import textwrap
-import types
 from pathlib import Path
 
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot as plt
+from nbclient import NotebookClient
 
 import course.checking
-from course import build, execute, failing, graduation, keeping, mapping, source
+from course import answers, build, execute, failing, graduation, keeping, source, trial, updating
 from course.edits import answer_in
 from course.exercise import Exercise, exercises
 
@@ -31,15 +31,13 @@ COPIED = ("course", "gpt2lib", "notebooks", "solutions", "tests", "pyproject.tom
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path):
     """A copy of the repository; keep, update and graduate work on it."""
     home = tmp_path / "course"
     home.mkdir()
     for name in COPIED:
         path = source.ROOT / name
         (shutil.copytree if path.is_dir() else shutil.copy)(path, home / name)
-    monkeypatch.setattr(mapping, "HERE", source.Course(home))
-    monkeypatch.setattr(mapping, "FILE", home / ".progress.json")
     return home
 
 
@@ -47,20 +45,22 @@ def home(tmp_path, monkeypatch):
 def quick(monkeypatch):
     """Let keep try modules in this process; test_keeping.py has it start one for each."""
 
-    def run(command, **options):
-        said, before = io.StringIO(), (set(sys.modules), list(sys.path))
-        try:
-            with contextlib.redirect_stdout(said):
-                exec(command[-1], {})
-            return types.SimpleNamespace(returncode=0, stdout=said.getvalue())
-        except Exception as error:
-            return types.SimpleNamespace(returncode=1, stderr=f"{type(error).__name__}: {error}")
-        finally:
-            sys.path[:] = before[1]
-            for name in [name for name in sys.modules if name.startswith("trial_")]:
-                del sys.modules[name]
+    def try_out(course, module, numbers, text=None):
+        def library():
+            return [name for name in sys.modules if name.partition(".")[0] == "gpt2lib"]
 
-    monkeypatch.setattr(keeping, "subprocess", types.SimpleNamespace(run=run))
+        before = {name: sys.modules.pop(name) for name in library()}
+        sys.path.insert(0, str(course.root))
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                return trial.trial(module, numbers, trial.users(module, course.library), text)
+        finally:
+            sys.path.remove(str(course.root))
+            for name in library():
+                del sys.modules[name]
+            sys.modules.update(before)
+
+    monkeypatch.setattr(keeping, "try_out", try_out)
 
 
 def python(home: Path, *arguments: str) -> subprocess.CompletedProcess:
@@ -87,7 +87,7 @@ def learners(name: str) -> nbformat.NotebookNode:
 
 
 def cell_of(notebook: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
-    return [cell for cell in source.code_cells(notebook) if name in keeping.defined(cell)][-1]
+    return [cell for cell in source.code_cells(notebook) if name in answers.defined(cell)][-1]
 
 
 def exercises_of(name: str) -> list[Exercise]:
@@ -286,7 +286,7 @@ def test_a_kernel_runs_a_notebook_of_failing_cells_to_its_end(home, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(home))
     name = "01_tokenization.ipynb"
     notebook = learners(name)
-    gaps = [cell for cell in source.code_cells(notebook) if keeping.is_unwritten(cell)]
+    gaps = [cell for cell in source.code_cells(notebook) if answers.is_unwritten(cell.source)]
     for i, cell in enumerate(gaps):
         cell.source = broken(cell, WAYS[i % len(WAYS)])
     execute.run(notebook, home / "notebooks")
@@ -294,6 +294,12 @@ def test_a_kernel_runs_a_notebook_of_failing_cells_to_its_end(home, monkeypatch)
     assert all(f"✗ {exercise.number} {exercise.name}" in shown for exercise in exercises_of(name))
     last, want = (source.code_cells(edition)[-1] for edition in (notebook, solution(name)))
     assert last.outputs == want.outputs
+
+
+def run_as_a_learner(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
+    """Run a notebook in a kernel as Jupyter does, progress included."""
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}}).execute()
+    return notebook
 
 
 # Keeping, again and again
@@ -363,11 +369,11 @@ def test_long_lines_and_earlier_attempts_are_kept(home, quick):
     assert "2 of 2 pieces yours" in keeping.keep("04", source.Course(home))
 
 
-def test_progress_survives_a_restart_and_a_new_edition(home, shell, monkeypatch):
-    monkeypatch.chdir(home / "notebooks")
+def test_progress_survives_a_restart_and_a_new_edition(home, monkeypatch):
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    for cell in essence(filled_in("04_mlp.ipynb")):
-        shell.run_cell(cell.source)
+    monkeypatch.setenv("PYTHONPATH", str(home))
+    cells = essence(filled_in("04_mlp.ipynb"))
+    run_as_a_learner(nbformat.v4.new_notebook(cells=cells), home / "notebooks")
     states = json.loads((home / ".progress.json").read_text("utf-8"))
     (home / ".progress.json").write_text(
         json.dumps(states | {"an_exercise_of_old": "✓", "embed": 1}), "utf-8"
@@ -377,6 +383,263 @@ def test_progress_survives_a_restart_and_a_new_edition(home, shell, monkeypatch)
     done = python(home, "-m", "course", "progress")
     assert "04  ✓ 4.1  ✓ 4.2  ✓ 4.3  ✓ 4.4  ✓ 4.5" in done.stdout, done.stderr
     assert f"5 of {len(exercises())} exercises done" in done.stdout
+
+
+# What keep takes, and what it leaves out
+
+
+JUNK = {
+    "the check in the same cell": "\n\nfrom course import check\ngelu = check(gelu)",
+    "a model that is loaded": "\n\nfrom gpt2lib import from_pretrained\nmodel, tok = from_pretrained('tales')",
+    "something computed": "\n\nm = gelu(torch.zeros(2)); n = 1; print(m)",
+    "something slow": "\n\nimport time\nstart = time.time(); time.sleep(99); took = time.time() - start",
+    "the end of Python": "\n\nimport sys\nx = sys.exit(0)",
+    "a quote that looks like a verdict": "\n\na = 1; print('\"hello')",
+    "a loop": "\n\nfor i in range(3):\n    gelu(torch.zeros(i))",
+    "a line magic": "\n\n%timeit -n 1 gelu(torch.zeros(2))",
+    "a magic's result": "\n\nt = %timeit -o -n 1 gelu(torch.zeros(2))",
+    "a shell command": "\n\nfiles = !ls\n!ls",
+    "help": "\n\ntorch.tanh?\n?torch.tanh",
+    "await": "\n\nimport asyncio\nawait asyncio.sleep(0)",
+    "an unused helper": "\n\n\ndef unused():\n    return 1",
+    "a first attempt that failed": "\n\ntry:\n    gelu(None)\nexcept Exception as error:\n    print(error)",
+}
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_keep_takes_definitions_and_runs_nothing_else(home, quick, junk):
+    course = source.Course(home)
+    notebook = filled_in("04_mlp.ipynb")
+    cell = cell_of(notebook, "gelu")
+    cell.source = re.sub(
+        r"return .*",
+        "return 0.5 * x * (1 + torch.erf(x / 2**0.5)) if 0 else F.gelu(x, approximate='tanh')",
+        cell.source,
+    )
+    cell.source = cell.source.replace(
+        "#| export mlp\n", "#| export mlp\nfrom torch.nn import functional as F\n"
+    )
+    store(home, "04_mlp.ipynb", notebook)
+    assert "2 of 2 pieces yours" in keeping.keep("04", course)
+    want = library(home)
+    keeping.restore(course)
+    cell.source += JUNK[junk]
+    store(home, "04_mlp.ipynb", notebook)
+    assert "2 of 2 pieces yours" in keeping.keep("04", course)
+    assert library(home) == want and "approximate" in want["mlp.py"]
+
+
+SPELLINGS = {
+    "a formula that goes on with %": ("return torch.ones(T, S, dtype=torch.bool, device=device).tril(\n        diagonal=(S - T)\n        % 10**9\n    )"),
+    "a formula that goes on with !=": ("return (\n        torch.ones(T, S, device=device).tril(diagonal=S - T)\n        != 0\n    )"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("head", ["", "%%time\n", "%%capture out\n", "%matplotlib inline\n", "    "])
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_what_ipython_runs_keep_reads(home, quick, spelling, head):
+    notebook = learners("03_masked_attention.ipynb")
+    text = f"def causal_mask(T, S, device=None):\n    {SPELLINGS[spelling]}"
+    cell_of(notebook, "causal_mask").source = head + text if head.strip() else textwrap.indent(text, head)
+    store(home, "03_masked_attention.ipynb", notebook)
+    report = keeping.keep("03", source.Course(home))
+    assert "1 of 5 pieces yours" in report, report
+    assert "10**9" in library(home)["attention.py"] or "!= 0" in library(home)["attention.py"]
+
+
+REASONS = {
+    "def causal_mask(T, S, device=None)\n    return 1": "not Python: SyntaxError",
+    "if True:\n    def causal_mask(T, S, device=None):\n        return torch.ones(T, S).bool()": "left margin",
+    "causal_mask = lambda T, S, device=None: torch.ones(T, S).bool()": "assigned, not defined",
+    "def my_mask(T, S, device=None):\n    return torch.ones(T, S).bool()": "no cell of the notebook defines it",
+    "from math import sqrt as causal_mask": "it is imported",
+    "def causal_mask(T, S, device=None):\n    return nowhere(T, S)": "uses `nowhere`, which no cell defines",
+    "import time\nnow = time.time()\n\ndef causal_mask(T, S, device=None):\n    return now": r"`now = time\.time\(\)` runs code",
+    "def causal_mask(T, S, device=None):\n    return torch.ones(T, S).bool()": "upper triangle|token",
+    "import sys\n\ndef causal_mask(T, S, device=sys.exit(0)):\n    return 1": "SystemExit",
+    "from gpt2lib import GPT2\n\ndef causal_mask(T, S, device=None):\n    return GPT2": "ImportError|AttributeError",
+    "def causal_mask(T, S, device=None):\n    # YOUR CODE HERE\n    raise NotImplementedError": "not written yet",
+    "%%bash\nls": "no cell of the notebook defines it",
+}
+
+
+@pytest.mark.parametrize("text", REASONS)
+def test_every_answer_that_is_left_out_gets_its_reason_and_the_library_imports(home, quick, text):
+    before = library(home)
+    notebook = learners("03_masked_attention.ipynb")
+    cell_of(notebook, "causal_mask").source = text
+    store(home, "03_masked_attention.ipynb", notebook)
+    report = keeping.keep("03", source.Course(home))
+    assert "0 of 5 pieces yours" in report
+    (line,) = [line for line in report.splitlines() if line.startswith("  causal_mask: ")]
+    assert re.search(REASONS[text], line), line
+    assert len([line for line in report.splitlines() if line.startswith("  ")]) == 5  # a reason for each
+    assert library(home) == before
+
+
+@pytest.mark.parametrize("ending", ["import os; os._exit(0)", "print('{}'); raise SystemExit"])
+def test_a_process_that_ends_well_and_says_nothing_has_not_passed(home, ending):
+    (home / "gpt2lib" / "mlp.py").write_text(f"{ending}\n")
+    said = trial.try_out(source.Course(home), "mlp", [])
+    assert said["reason"], said
+
+
+def test_a_module_that_fails_in_place_leaves_everything_as_it_was(home, quick, monkeypatch):
+    """The trial of the text passes, the one of the module in its place does not."""
+    course, before = source.Course(home), library(home)
+    store(home, "04_mlp.ipynb", filled_in("04_mlp.ipynb"))
+    try_out = keeping.try_out
+    failing_in_place = {"reason": "ImportError: in place", "wrong": {}}
+    monkeypatch.setattr(keeping, "try_out", lambda *a: try_out(*a) if len(a) == 4 else failing_in_place)
+    report = keeping.keep("04", course)
+    assert "as before" in report and "ImportError: in place" in report
+    assert library(home) == before and not list(course.saved.iterdir())
+
+
+def test_a_circle_that_only_some_orders_of_import_meet_is_found(home):
+    """gpt2lib.mlp can be imported first, but not gpt2lib.model, which needs it half-way."""
+    module = home / "gpt2lib" / "mlp.py"
+    module.write_text(module.read_text() + "\n\nfrom gpt2lib.generation import generate\n")
+    assert python(home, "-c", "import gpt2lib.mlp").returncode == 0
+    assert python(home, "-c", "import gpt2lib.model").returncode != 0
+    assert "gpt2lib/model.py no longer imports" in trial.try_out(source.Course(home), "mlp", [])["reason"]
+
+
+def test_restore_works_whatever_is_in_the_library(home):
+    want = library(home)
+    for path in (home / "gpt2lib").glob("*.py"):
+        path.write_text("def by hand")
+    done = python(home, "-m", "course", "restore")
+    assert done.returncode == 0, done.stderr
+    assert library(home) == want
+
+
+# Renamed, copied, unsaved, foreign notebooks
+
+
+@pytest.fixture
+def mask_only():
+    """Chapter 3 with one answer."""
+    notebook = learners("03_masked_attention.ipynb")
+    cell_of(notebook, "causal_mask").source = source.MARKS.sub(
+        "", cell_of(solution("03_masked_attention.ipynb"), "causal_mask").source
+    )
+    return notebook
+
+
+def test_a_renamed_notebook_is_found_and_named(home, quick, mask_only):
+    store(home, "03_mine.ipynb", mask_only)
+    (home / "notebooks" / "03_masked_attention.ipynb").unlink()
+    report = keeping.keep(3, source.Course(home))
+    assert "1 of 5 pieces yours" in report and "read notebooks/03_mine.ipynb" in report
+    assert "03_mine" in updating.update(course=source.Course(home), only=3)[0]
+    kept = source.read(home / "notebooks" / "03_masked_attention.ipynb")
+    assert not answers.is_unwritten(cell_of(kept, "causal_mask").source)
+
+
+def test_a_copy_with_the_answers_is_named_and_can_be_passed(home, quick, mask_only):
+    course, before = source.Course(home), library(home)
+    store(home, "03_masked_attention-Copy1.ipynb", mask_only)
+    with pytest.raises(
+        source.CourseError, match="has no answers, but notebooks/03_masked_attention-Copy1.ipynb has"
+    ):
+        keeping.keep("attention", course)
+    assert library(home) == before
+    assert "1 of 5 pieces yours" in keeping.keep("notebooks/03_masked_attention-Copy1.ipynb", course)
+    store(home, "03_masked_attention.ipynb", mask_only)
+    os.utime(home / "notebooks" / "03_masked_attention-Copy1.ipynb", (2e9, 2e9))
+    assert "Copy1.ipynb, which is newer, was not read" in keeping.keep("3.2", course)
+
+
+def test_a_notebook_that_is_nowhere_or_is_none_is_said(home, quick):
+    course, path = source.Course(home), home / "notebooks" / "03_masked_attention.ipynb"
+    path.unlink()
+    with pytest.raises(source.CourseError, match="03_masked_attention.ipynb is not there"):
+        keeping.keep("03", course)
+    for text in ("", "{", "[]", "{}", "<<<<<<< HEAD", '{"nbformat": 9, "nbformat_minor": 0, "cells": []}'):
+        path.write_text(text)
+        with pytest.raises(source.CourseError, match="03_masked_attention.ipynb is no notebook"):
+            keeping.keep("03", course)
+    for wrong in ("42", "chapter three", "nowhere/03_masked_attention.ipynb", "_", "9999.1"):
+        with pytest.raises(source.CourseError):
+            keeping.keep(wrong, course)
+    for folder in (home / "nowhere", home / "tests"):
+        with pytest.raises(source.CourseError):
+            updating.update(folder, course=course)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "3",
+        3,
+        "03",
+        "03_masked_attention",
+        "03_masked_attention.ipynb",
+        "attention",
+        "3.2",
+        "notebooks/03_masked_attention.ipynb",
+    ],
+)
+def test_a_chapter_can_be_called_by_any_of_its_names(home, quick, name):
+    assert "gpt2lib/attention.py: 0 of 5" in keeping.keep(name, source.Course(home))
+
+
+def test_an_answer_that_passed_and_was_not_saved_is_said_to_be_so(home, quick):
+    course = source.Course(home)
+    course.progress.write_text('{"causal_mask": "✓"}', "utf-8")
+    assert "causal_mask: it passed its check, but the saved notebook has no answer" in keeping.keep(3, course)
+
+
+KEEP = "import course\ncourse.keep()"
+
+
+def kernel_cells(*more: str) -> nbformat.NotebookNode:
+    """Return a notebook in which causal_mask is written, checked and kept."""
+    answer = cell_of(filled_in("03_masked_attention.ipynb"), "causal_mask").source
+    texts = [
+        "import torch\nfrom course import check",
+        answer,
+        "causal_mask = check(causal_mask)",
+        *more,
+        KEEP,
+    ]
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in texts])
+
+
+def printed(notebook: nbformat.NotebookNode) -> str:
+    return "".join(o.get("text", "") for cell in notebook.cells for o in cell.get("outputs", []))
+
+
+def test_keep_in_an_unsaved_notebook_says_so(home, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(home))
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    said = printed(run_as_a_learner(kernel_cells(), home / "notebooks"))
+    assert "0 of 5 pieces yours" in said and "causal_mask: it passed its check here, but the saved" in said, (
+        said
+    )
+
+
+def test_keep_takes_the_passed_answers_from_a_kernel_without_a_file(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(home))
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    foreign = tmp_path / "content"
+    foreign.mkdir()
+    later = "def causal_mask(T, S, device=None):\n    return 'an experiment after the check'"
+    said = printed(run_as_a_learner(kernel_cells(later), foreign))
+    assert "1 of 5 pieces yours" in said and "taken from the running kernel" in said, said
+    assert keeping.kept_names(source.Course(home)) == {"attention": ["causal_mask"]}
+    assert '"causal_mask": "✓"' in (home / ".progress.json").read_text("utf-8")  # wherever the kernel is
+
+
+def test_keep_in_a_kernel_reads_the_notebook_that_it_runs(home, tmp_path, monkeypatch, mask_only):
+    """Jupyter's server and VS Code tell a kernel which file its notebook is."""
+    monkeypatch.setenv("PYTHONPATH", str(home))
+    mine = tmp_path / "elsewhere" / "attention by me.ipynb"
+    source.write_whole(mine, build.dumps(mask_only))
+    monkeypatch.setenv("JPY_SESSION_NAME", str(mine))
+    said = printed(run_as_a_learner(kernel_cells(), home / "notebooks"))
+    assert "1 of 5 pieces yours" in said and "attention by me.ipynb" in said, said
 
 
 # A new edition
@@ -410,7 +673,7 @@ def test_update_carries_what_is_written_into_a_changed_edition(name, home, monke
     store(home, name, mine)
     edition = changed_edition(name)
     (home / "solutions" / name).write_text(build.dumps(build.normalise(edition)), "utf-8")
-    keeping.update(home / "notebooks", name, source.Course(home))
+    updating.update(home / "notebooks", name, source.Course(home))
 
     new = source.read(home / "notebooks" / name)
     want = build.learners_edition(edition)
@@ -420,7 +683,7 @@ def test_update_carries_what_is_written_into_a_changed_edition(name, home, monke
         assert cell.source == written.get(cell.id, fresh.source)
     assert build.dumps(build.normalise(mine)) in [p.read_text("utf-8") for p in (home / "saved").iterdir()]
     again = (home / "notebooks" / name).read_text("utf-8")
-    keeping.update(home / "notebooks", name, source.Course(home))
+    updating.update(home / "notebooks", name, source.Course(home))
     assert (home / "notebooks" / name).read_text("utf-8") == again
 
 
