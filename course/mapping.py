@@ -21,9 +21,7 @@ BOX = (
     "color:white;border-radius:3px;text-decoration:none"
 )
 STARTED_IN = Path.cwd()  # where the kernel was, whatever an answer does to its folder
-checked: dict[
-    str, tuple[str, int]
-] = {}  # of this kernel: state, and how many cells had run
+checked: dict[str, tuple[str, int]] = {}  # of this kernel: state, and how many cells had run
 
 
 def recorded(course: Course = HERE) -> dict[str, str]:

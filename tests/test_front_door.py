@@ -1,12 +1,22 @@
 """What a newcomer meets first: the packages asked for, the wheel, the README's promises."""
 
+import ast
+import contextlib
+import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 import tomllib
+from types import SimpleNamespace
+from urllib.error import URLError
+from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
+from course import preflight
 from course.exercise import exercises
 from course.score import kinds
 from course.source import ROOT, chapters
@@ -31,15 +41,94 @@ def test_conda_asks_for_what_pip_asks_for():
 
 
 def test_make_pins_what_pip_asks_for():
-    pinned = asked_for(
-        line.replace("==", " ==") for line in (ROOT / "constraints.txt").read_text().splitlines()
-    )
-    pinned = {name.lower().replace("_", "-") for name in pinned}
+    text = (ROOT / "constraints.txt").read_text()
+    pinned = set(re.findall(r"^([\w.-]+)==[\w.]+(?: ;.*)?$", text, re.M))
+    assert len(pinned) > 100 and "make pins" in text.splitlines()[1]
+    assert not [name for name in pinned if name.startswith(("nvidia", "cuda", "triton"))]
     extras = [
         line for lines in PROJECT["optional-dependencies"].values() for line in lines if "[" not in line
     ]
     for name in asked_for([*PROJECT["dependencies"], *extras]):
         assert name.lower().replace("_", "-") in pinned
+
+
+def test_make_help_tells_of_every_target():
+    text = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", text, re.M)[1].split()
+    said = subprocess.run(["make"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    assert [line.split()[1] for line in said.splitlines()] == targets
+    assert all(len(line.split(maxsplit=2)[2]) > 8 for line in said.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"sys.version_info": (3, 10, 4)}, "This is Python 3.10, and the course needs 3.11 or newer"),
+        ({"sys.version_info": (3, 15, 0)}, "This is Python 3.15; the packages of the course exist for"),
+        ({"sys.platform": "darwin", "platform.machine": lambda: "x86_64"}, "no packages for Intel Macs"),
+        ({"shutil.disk_usage": lambda path: SimpleNamespace(free=1e9)}, "less than 3 GB"),
+        ({}, None),
+    ],
+)
+def test_what_cannot_be_installed_is_said_before_in_a_sentence(monkeypatch, change, says):
+    for name, value in change.items():
+        monkeypatch.setattr(name, value)
+    said = preflight.trouble()
+    assert (said is None) if says is None else says in said
+
+
+def test_a_python_that_is_not_there_is_said_in_a_sentence(tmp_path):
+    command = ["make", "lab", "PYTHON=python9", f"VENV={tmp_path / 'none'}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode and "There is no python9 here. Install Python 3.11 to 3.14" in done.stdout
+
+
+def test_old_pythons_can_read_what_refuses_them():
+    """No syntax newer than Python 2.7's; ast itself can check no older grammar than that of 3.4."""
+    tree = ast.parse((ROOT / "course" / "preflight.py").read_text(), feature_version=(3, 4))
+    newer = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.AsyncFunctionDef, ast.Starred)
+    assert not [node for node in ast.walk(tree) if isinstance(node, newer)]
+
+
+def test_lab_opens_the_chapter_and_shows_the_whole_course(tmp_path):
+    """`make lab` on an environment that is ready: the address that it prints, and what can be opened there."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / ".ready").touch()
+    command = ["make", "lab", f"VENV={tmp_path}", "ARGS=--no-browser --ServerApp.port_retries=50"]
+    server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\S+", line)))
+        base, token = re.fullmatch(
+            r"(http://[^/]+)/lab/tree/notebooks/00_meet_gpt2.ipynb\?(token=\w+)", address
+        ).groups()
+        direct, end = build_opener(ProxyHandler({})), time.monotonic() + 60
+        while time.monotonic() < end:  # it prints its address before it listens
+            with contextlib.suppress(URLError):
+                direct.open(f"{base}/api", timeout=60).close()
+                break
+            time.sleep(0.2)
+        for folder in ("solutions", "gpt2lib", "notebooks"):
+            with direct.open(f"{base}/api/contents/{folder}?{token}", timeout=60) as answer:
+                assert json.load(answer)["type"] == "directory"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def test_tales_gives_the_numbers_of_transformers():
+    import torch
+    import transformers
+
+    from gpt2lib import from_pretrained
+
+    model, tokenizer = from_pretrained("tales")
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(ROOT / "gpt2lib" / "data" / "tales").float().eval()
+    tokens = torch.tensor([tokenizer.encode("Once upon a time there was a king")])
+    with torch.no_grad():
+        assert torch.allclose(model.eval()(tokens), theirs(tokens).logits, atol=1e-3)
 
 
 @pytest.fixture(scope="module")
