@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from course.source import CourseError
+from course.source import HERE, CourseError
 
 
 def parse() -> argparse.Namespace:
@@ -42,9 +42,7 @@ def parse() -> argparse.Namespace:
     executing = command("execute", "build, then run both editions and store their outputs")
     executing.add_argument("chapter", **one)
     executing.add_argument("--fresh", action="store_true", help="store new times and sampled texts too")
-    command("score", "examine every known wrong and every known right answer").add_argument(
-        "chapter", nargs="?", default="", help='one chapter, e.g. "3" (default: all)'
-    )
+    command("score", "examine every known wrong and every known right answer").add_argument("chapter", **one)
     return parser.parse_args()
 
 
@@ -74,7 +72,8 @@ def run(options: argparse.Namespace) -> None:
     elif options.command == "score":
         from course.score import report
 
-        sys.exit(min(1, report(options.chapter)))
+        chapter = str(int(HERE.chapters(options.chapter)[0].name[:2])) if options.chapter else ""
+        sys.exit(min(1, report(chapter)))
     elif options.command == "progress":
         from course.mapping import progress
 

@@ -8,6 +8,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import nbformat
@@ -94,6 +95,10 @@ def ruff(texts: dict[str, str], rules: str = "F821,F811,E501") -> dict[str, str]
     Raises CourseError with what breaks one of the rules: by default a name that no cell of the module
     defines (F821), a name defined twice (F811), a long line (E501).
     """
+    if find_spec("ruff") is None:
+        raise CourseError(
+            "the package ruff, which formats modules, is not installed here; `pip install ruff`"
+        )
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: Path(folder, "gpt2lib", f"{name}.py") for name in texts}
         for name, path in paths.items():

@@ -29,10 +29,10 @@ SAVE = "save the notebook (Ctrl+S, or Cmd+S on a Mac), then keep again"
 
 
 @contextlib.contextmanager
-def alone(course: Course) -> Iterator[None]:
+def alone(course: Course, patience: float = 60) -> Iterator[None]:
     """Let one process at a time change a copy of the course. Raises CourseError if another one goes on doing so."""
     try:
-        with FileLock(course.root / ".course.lock", timeout=60):
+        with FileLock(course.root / ".course.lock", timeout=patience):
             yield
     except Timeout:
         raise CourseError(

@@ -188,6 +188,13 @@ def test_a_progress_that_cannot_be_written_costs_nothing(tmp_path, monkeypatch, 
     monkeypatch.setattr("course.mapping.checked", {})
 
 
+def test_two_keeps_at_once_take_turns(tmp_path):
+    course = source.Course(tmp_path)
+    with keeping.alone(course), pytest.raises(source.CourseError, match="another keep"):
+        with keeping.alone(course, patience=0.2):
+            pass
+
+
 def luminance(color):
     channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
