@@ -1,6 +1,7 @@
 """The learner's answers in a notebook, however it was saved, and why one of them can't be taken along."""
 
 import ast
+import contextlib
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -160,7 +161,7 @@ def with_helpers(module: Module, notebook: nbformat.NotebookNode) -> str:
             if not found:
                 if missing:
                     names = " and ".join(f"`{name}`" for name in missing)
-                    raise CourseError(f"it uses {names}, which no cell defines") from None
+                    raise CourseError(f"it uses {names}, which no cell defines at the left margin") from None
                 raise
             helpers[:0] = found
 
@@ -215,19 +216,14 @@ def written(notebook: nbformat.NotebookNode, solution: nbformat.NotebookNode) ->
 
 
 def copies(folder: Path, chapter: Path) -> list[Path]:
-    """Return the other notebooks in a folder, or below it, that are copies of a chapter."""
+    """Return the notebooks in a folder that are copies of a chapter under another name."""
     solution, found = read(chapter), []
-    for path in sorted(folder.rglob("*.ipynb")):
-        if path.name == chapter.name and path.parent == folder or ".ipynb_checkpoints" in path.parts:
+    for path in sorted(folder.glob("*.ipynb")):
+        if (chapter.parent / path.name).exists():  # this chapter or another one, under its own name
             continue
-        if (chapter.parent / path.name).exists():  # another chapter, under its own name
-            if path.name != chapter.name:
-                continue
-        try:
+        with contextlib.suppress(CourseError):  # not a notebook
             if holds(read(path), solution):
                 found.append(path)
-        except CourseError:
-            continue
     return found
 
 
@@ -247,14 +243,11 @@ def learners_notebook(
     usual, others = folder / chapter.name, copies(folder, chapter)
     where = course.where(usual)
     names = " and ".join(course.where(path) for path in others)
-    pick = f'keep("{course.where(others[0])}")' if others else ""
     if not usual.exists():
         if len(others) == 1:
             return others[0], f"read {names}, because {where} is not there"
         if others:
-            raise CourseError(
-                f"{where} is not there, and {names} are copies of it; name the one you want: {pick}"
-            )
+            raise CourseError(f"{where} is not there, and {names} are copies of it; pass the one you want")
         raise NoNotebook(
             f"{where} is not there, and no other notebook in {course.where(folder)} has its exercises; "
             f"if yours is somewhere else, pass its path"

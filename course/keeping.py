@@ -31,13 +31,16 @@ SAVE = "save the notebook (Ctrl+S, or Cmd+S on a Mac), then keep again"
 @contextlib.contextmanager
 def alone(course: Course, patience: float = 60) -> Iterator[None]:
     """Let one process at a time change a copy of the course. Raises CourseError if another one goes on doing so."""
-    try:
-        with FileLock(course.root / ".course.lock", timeout=patience):
-            yield
-    except Timeout:
-        raise CourseError(
-            "another keep, restore or update is at work on this copy of the course; try again when it is done"
-        ) from None
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(FileLock(course.root / ".course.lock", timeout=patience))
+        except Timeout:
+            raise CourseError(
+                "another keep, restore or update is at work on this copy of the course; try again when it is done"
+            ) from None
+        except NotImplementedError:  # a drive that knows no locks
+            pass
+        yield
 
 
 def save(path: Path, course: Course) -> Path | None:

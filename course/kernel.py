@@ -3,6 +3,7 @@
 import ast
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -12,7 +13,7 @@ from course.answers import Answer, find_answer, gaps_of, holds, learners_noteboo
 from course.keeping import SAVE, alone, found_at, keep_notebook, unsaved
 from course.keeping import keep as keep_saved
 from course.mapping import checked
-from course.source import HERE, Course, read
+from course.source import HERE, Course, CourseError, read
 
 HOSTED = ("google.colab", "kaggle_secrets", "kaggle_web_client")  # their notebooks are no files in reach
 
@@ -30,8 +31,17 @@ def keep(chapter: str | int = "", course: Course = HERE) -> None:
         from course.exercise import find
 
         chapter = find(list(checked)[-1]).number
+    try:
+        for line in kept(chapter, course):
+            print(line)
+    except CourseError as error:
+        print(f"Nothing was kept: {error}")
+
+
+def kept(chapter: str | int, course: Course) -> Iterator[str]:
+    """Do the work of `keep`, and yield its report."""
     if str(chapter).endswith(".ipynb") and found_at(str(chapter), course):
-        print(keep_saved(chapter, course))
+        yield keep_saved(chapter, course)
         return
     (path,) = course.chapters(chapter)
     solution, live = read(path), running(read(path))
@@ -39,17 +49,17 @@ def keep(chapter: str | int = "", course: Course = HERE) -> None:
         found = own_file(path, course)
         if found is None and live.cells:
             remark = "taken from the running kernel, because there is no saved notebook in reach"
-            print(keep_notebook(path, live, course, [remark]))
+            yield keep_notebook(path, live, course, [remark])
             return
         mine, remark = (found, "") if found else learners_notebook(course, path)
-        remark = remark or ("" if mine == course.notebooks / path.name else f"read {course.where(mine)}")
+        if not remark and mine != course.notebooks / path.name:
+            remark = f"read {course.where(mine)}"
         saved = read(mine)
-        remarks = [remark] if remark else []
-        print(keep_notebook(path, saved, course, remarks, not_in(saved, live, course)))
+        yield keep_notebook(path, saved, course, [remark] if remark else [], not_in(saved, live, course))
         for name in gaps_of(solution):
             now, then = find_answer(name, live), find_answer(name, saved)
             if now.cell and then.cell and ast.dump(now.definition) != ast.dump(then.definition):
-                print(f"  {name}: another version of it passed here than the saved one; {SAVE}")
+                yield f"  {name}: another version of it passed here than the saved one; {SAVE}"
 
 
 def not_in(saved: nbformat.NotebookNode, live: nbformat.NotebookNode, course: Course):

@@ -150,7 +150,9 @@ def forward(course: Course, upstream: str) -> tuple[Path, list[str]]:
     number = 1
     while (saved := course.saved / f"update-{number}").exists():
         number += 1
-    for name in changed:
+    own = git(course, "ls-files", "--others", "--exclude-standard", "-z", "notebooks") or ""
+    renamed = [name for name in own.split("\0") if name.endswith(".ipynb") and name not in changed]
+    for name in changed + renamed:
         (saved / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(course.root / name, saved / name)
     for name in set(new) & set(changed):

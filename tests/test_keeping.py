@@ -313,6 +313,20 @@ def test_update_brings_the_newest_edition_and_saves_what_was_there(clone, monkey
     assert "changed" not in "\n".join(updating.newest(course))  # nothing newer now
 
 
+def test_update_finds_a_renamed_notebook(clone, monkeypatch):
+    course, edition = clone
+    monkeypatch.setenv("PYTHONPATH", str(course.root))
+    mine = source.read(course.notebooks / CHAPTER)
+    answer = cell_of(source.read(course.solutions / CHAPTER), "attend").source
+    cell_of(mine, "attend").source = answer
+    (course.notebooks / CHAPTER).unlink()
+    (course.notebooks / "mine.ipynb").write_text(build.dumps(mine), "utf-8")
+    report = "\n".join(updating.newest(course))
+    assert "1 answers" in report and "mine.ipynb" in report, report
+    assert cell_of(source.read(course.notebooks / CHAPTER), "attend").source == answer
+    assert (course.notebooks / "mine.ipynb").exists()
+
+
 def test_an_update_that_git_refuses_changes_nothing(clone, monkeypatch):
     course, _ = clone
     (course.root / "course" / "figures.py").write_text("# changed by me\n")

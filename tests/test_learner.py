@@ -20,7 +20,7 @@ from matplotlib import pyplot as plt
 from nbclient import NotebookClient
 
 import course.checking
-from course import answers, build, execute, failing, graduation, keeping, source, trial, updating
+from course import answers, build, execute, failing, graduation, keeping, kernel, source, trial, updating
 from course.edits import answer_in
 from course.exercise import Exercise, exercises
 
@@ -618,6 +618,26 @@ def test_keep_in_an_unsaved_notebook_says_so(home, monkeypatch):
     assert "0 of 5 pieces yours" in said and "causal_mask: it passed its check here, but the saved" in said, (
         said
     )
+
+
+def test_keep_in_a_notebook_says_in_a_sentence_what_it_cannot_find(home, capsys):
+    kernel.keep("42", source.Course(home))
+    kernel.keep("nowhere/03.ipynb", source.Course(home))
+    said = capsys.readouterr().out
+    assert "Nothing was kept: no notebook fits '42'; there are 00_meet_gpt2" in said
+    assert "Nothing was kept: there is no notebook nowhere/03.ipynb" in said
+    with pytest.raises(ValueError, match="no exercise was checked yet"):
+        kernel.keep()
+
+
+def test_a_saved_answer_that_is_not_the_one_that_passed_is_said(home, monkeypatch, mask_only):
+    monkeypatch.setenv("PYTHONPATH", str(home))
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    cell = cell_of(mask_only, "causal_mask")
+    cell.source = cell.source.replace("return ", "mask = 1\n    return ")
+    store(home, "03_masked_attention.ipynb", mask_only)
+    said = printed(run_as_a_learner(kernel_cells(), home / "notebooks"))
+    assert "1 of 5 pieces yours" in said and "causal_mask: another version of it passed here" in said, said
 
 
 def test_keep_takes_the_passed_answers_from_a_kernel_without_a_file(home, tmp_path, monkeypatch):
