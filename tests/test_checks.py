@@ -18,6 +18,7 @@ from course import check, examine, hint, mapping
 from course.exercise import Exercise, Mistake, exercises, find
 from course.failing import Failed, watch
 from course.score import misjudged
+from course.source import Course
 
 
 @pytest.mark.parametrize("number", exercises())
@@ -342,10 +343,10 @@ def test_a_verdict_is_shown_also_where_nothing_can_be_written_down(error, monkey
 
 
 @pytest.mark.parametrize("text", ['{"causal_mask": ["✓"]}', "[1]", "{", '{"causal_mask": "✓", "gelu": {}}'])
-def test_a_broken_record_of_progress_is_no_obstacle(text, tmp_path, monkeypatch):
-    monkeypatch.setattr(mapping, "FILE", tmp_path / "progress.json")
-    mapping.FILE.write_text(text, "utf-8")
-    assert set(mapping.recorded().values()) <= {"✓"}
+def test_a_broken_record_of_progress_is_no_obstacle(text, tmp_path):
+    copy = Course(tmp_path)
+    copy.progress.write_text(text, "utf-8")
+    assert set(mapping.recorded(copy).values()) <= {"✓"}
 
 
 def test_a_fault_of_the_check_itself_does_not_stop_the_notebook(monkeypatch, capsys):

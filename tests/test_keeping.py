@@ -171,7 +171,9 @@ def test_progress_of_two_kernels_is_all_kept(tmp_path):
 
 
 @pytest.mark.parametrize("trouble", ["full disk", "locked", "no folder", "a folder in its place"])
-def test_a_progress_that_cannot_be_written_costs_nothing(tmp_path, monkeypatch, trouble):
+def test_a_progress_that_cannot_be_written_costs_nothing_and_is_said_once(
+    tmp_path, monkeypatch, capsys, trouble
+):
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
     course = source.Course(tmp_path / "none" if trouble == "no folder" else tmp_path)
     if trouble == "a folder in its place":
@@ -183,6 +185,9 @@ def test_a_progress_that_cannot_be_written_costs_nothing(tmp_path, monkeypatch, 
         error = {"full disk": OSError("no space left"), "locked": TimeoutError("held")}[trouble]
         monkeypatch.setattr(name, lambda *a, **k: (_ for _ in ()).throw(error))
     record("causal_mask", "✓", course)
+    record("causal_mask", "✗", course)
+    record("causal_mask", "✓", course)
+    assert capsys.readouterr().out.count("progress can't be saved") == 1
     assert recorded(course) == {}
     assert progress(course).states["causal_mask"] == "✓"  # this kernel still knows it
     monkeypatch.setattr("course.mapping.checked", {})
