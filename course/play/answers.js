@@ -123,11 +123,12 @@ export function neighbors_answers(model, tokenizer) {
     return named(tokenizer, best).map((token) => ({ ...token, cosine: similarity[token.id] }));
   };
   return {
-    nearest({ token }) {
-      const ids = tokenizer.encode(token), last = ids.at(-1);
-      if (!ids.length) return { tokens: [], nearest: [] };
-      const nearest = ranked(row(last), 11).filter(({ id }) => id !== last).slice(0, 10);
-      return { tokens: named(tokenizer, ids), nearest };
+    nearest({ token, chosen = null }) {
+      const ids = tokenizer.encode(token);
+      if (!ids.length) return { tokens: [], chosen: 0, nearest: [] };
+      chosen ??= ids.length - 1;
+      const nearest = ranked(row(ids[chosen]), 11).filter(({ id }) => id !== ids[chosen]).slice(0, 10);
+      return { tokens: named(tokenizer, ids), chosen, nearest };
     },
     analogy({ words }) {
       const ids = words.map((word) => tokenizer.encode(word)), wrong = ids.findIndex((found) => found.length !== 1);

@@ -23,17 +23,15 @@ export async function neighbors(root, ask, start = {}) {
 
   const cosine = ({ label, cosine }, options) => bar_row(label, Math.max(0, cosine), cosine.toFixed(2), options);
 
-  function draw({ tokens, nearest }) {
-    const several = tokens.length > 1;
-    pieces.replaceChildren(several
-      ? token_row("These are several tokens; the last one is compared:", tokens, tokens.length - 1, (i) => request("nearest", { token: word_of(tokens[i]) }))
+  function draw({ tokens, chosen, nearest }) {
+    const focused = pieces.contains(document.activeElement);
+    pieces.replaceChildren(tokens.length > 1
+      ? token_row("Several tokens; compared is", tokens, chosen, (i) => request("nearest", { token: word.value, chosen: i }))
       : "");
-    const last = tokens.at(-1)?.label;
-    say(last ? `Nearest to ${last}, by the cosine of the angle between the vectors:` : "Type a token.");
+    if (focused) pieces.querySelectorAll("input")[chosen]?.focus();
+    say(tokens.length ? `Nearest to ${tokens[chosen].label}, by the cosine of the angle between the vectors:` : "Type a token.");
     bars.replaceChildren(...nearest.map((token) => cosine(token)));
   }
-
-  const word_of = ({ label }) => label.replaceAll("␣", " ");
 
   function draw_analogy() {
     if (!found) return;

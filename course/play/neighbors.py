@@ -34,13 +34,14 @@ def neighbors(
         order = similarity.argsort(descending=True, stable=True)[:n].tolist()
         return [t | {"cosine": similarity[t["id"]].item()} for t in named(tokenizer, order)]
 
-    def nearest(token: str, **_) -> dict:
-        """Compare the last token of what was typed with all others."""
+    def nearest(token: str, chosen: int | None = None, **_) -> dict:
+        """Compare one token of what was typed, None for the last, with all others."""
         ids = tokenizer.encode(token)
         if not ids:
-            return {"tokens": [], "nearest": []}
-        found = ranked(wte[ids[-1]], SHOWN + 1)
-        return {"tokens": named(tokenizer, ids), "nearest": [t for t in found if t["id"] != ids[-1]][:SHOWN]}
+            return {"tokens": [], "chosen": 0, "nearest": []}
+        chosen = len(ids) - 1 if chosen is None else chosen
+        found = [t for t in ranked(wte[ids[chosen]], SHOWN + 1) if t["id"] != ids[chosen]][:SHOWN]
+        return {"tokens": named(tokenizer, ids), "chosen": chosen, "nearest": found}
 
     def analogies(words: list[str]) -> dict:
         """Return what a - b + c is nearest to, with a, b and c marked where they are among the nearest."""
@@ -67,4 +68,4 @@ def in_words(answer: dict) -> str:
         f"  {t['label']:<{width}} {t['cosine']:6.2f}  {bar(max(0, t['cosine']))}".rstrip()
         for t in answer["nearest"]
     ]
-    return "\n".join([f"Nearest to {answer['tokens'][-1]['label']} by cosine:", *lines])
+    return "\n".join([f"Nearest to {answer['tokens'][answer['chosen']]['label']} by cosine:", *lines])

@@ -7,12 +7,12 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import pytest
 
-from conftest import ROOT
-
+ROOT = Path(__file__).resolve().parents[2]
 CELLS = [
     "from course.play import attention, cache, loop, neighbors, stream, tokenizer_box\n"
     "from gpt2lib import Sampler, Tokenizer, from_pretrained\n"

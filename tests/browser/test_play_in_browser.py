@@ -75,6 +75,7 @@ QUESTIONS = [
     *(("loop", "next", {"text": text, "temperature": 0.7, "top_k": 20, "top_p": 0.8}) for text in HOSTILE),
     ("loop", "next", {"text": "x", "ids": [5, 6, 7], "temperature": 0, "top_k": None, "top_p": None}),
     *(("neighbors", "nearest", {"token": text}) for text in HOSTILE),
+    ("neighbors", "nearest", {"token": "naïve 🙂", "chosen": 1}),
     ("neighbors", "analogy", {"words": [" king", " man", " woman"]}),
     ("neighbors", "analogy", {"words": [" king", " manxyz", " woman"]}),
     *(("stream", "read", {"text": text, "position": None}) for text in HOSTILE),
@@ -219,6 +220,14 @@ def test_neighbors_are_honest(opened, site):
     assert "␣king" not in answer.all_inner_texts() and answer.count() == 8
     box.get_by_label("A token").fill(" fox")
     site.wait_for_function("document.querySelector('#here .play-status').textContent.includes('fox')")
+    box.get_by_label("A token").fill("naïve")  # several tokens, some of them half a letter
+    site.wait_for_selector("#here .play-token")
+    box.locator(".play-token input:checked").focus()
+    site.keyboard.press("Home")
+    for piece in (box.locator(".play-token").nth(i) for i in range(2)):
+        piece.click()
+        site.wait_for_timeout(300)
+        assert piece.locator("span").inner_text() in box.locator(".play-status").first.inner_text()
 
 
 def test_attention_hovered_chosen_and_stepped(opened, site, made):
