@@ -14,6 +14,12 @@ if (
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--every-style", action="store_true", help="run all right answers through their chapters"
+    )
+
+
 def pytest_configure(config):
     os.environ.pop("MPLBACKEND", None)  # a backend of the shell's would keep figures out of the notebooks
     if config.pluginmanager.hasplugin("nbval") and config.option.nbval:

@@ -82,6 +82,30 @@ def same_down_to_words(got: Any, known: Any, tolerance: float) -> bool:
     return same(got, known, tolerance) and (not both or str(got.error) == str(known.error))
 
 
+def other_types(got: Any, want: Any) -> tuple[str, str] | None:
+    """Return what two equal results are, where they are of types that don't stand in for each other; or None.
+
+    What counts is the type of the whole, and the dtype of tensors anywhere in it.
+    """
+    if isinstance(got, torch.Tensor) and isinstance(want, torch.Tensor):
+        return None if got.dtype == want.dtype else (str(got.dtype), str(want.dtype))
+    if isinstance(got, np.generic) or (isinstance(got, Number) and isinstance(want, Number)):
+        return None
+    if not isinstance(got, type(want)):
+        return type(got).__name__, type(want).__name__
+    if isinstance(want, Mapping):
+        got, want = [got[key] for key in want], [*want.values()]
+    if isinstance(want, (list, tuple)):
+        tensors = ((g, w) for g, w in zip(got, want) if isinstance(g, (list, tuple, Mapping, torch.Tensor)))
+        within = (
+            other_types(g, w)
+            for g, w in tensors
+            if isinstance(g, torch.Tensor) == isinstance(w, torch.Tensor)
+        )
+        return next((found for found in within if found and found[0].startswith("torch.")), None)
+    return None
+
+
 def differs(now: Any, before: Any) -> bool:
     """Tell whether an argument is no longer what it was; objects of unknown kinds count as unchanged."""
     if isinstance(now, torch.nn.Module):

@@ -19,6 +19,7 @@ from course.comparing import Raised, differs
 from course.exercise import Exercise
 
 TIME_LIMIT = 10.0  # processor seconds for all cases of one exercise; the references need less than one
+KNOWN_LIMIT = 1.0  # processor seconds for a known mistake on one case
 MEMORY_LIMIT = 2 * 2**30  # bytes that an answer may add to what the process holds
 OUTPUT_LIMIT = 10_000  # characters of what an answer prints that are kept
 
@@ -80,8 +81,9 @@ def known_results(exercise: Exercise, wrong: Callable, cases: Iterable[tuple]) -
     for arguments in cases:
         with contextlib.redirect_stdout(Output()):
             try:
-                result = exercise.run(wrong, *copy.deepcopy(arguments))
-            except Exception as error:
+                with limits(KNOWN_LIMIT, MEMORY_LIMIT):
+                    result = exercise.run(wrong, *copy.deepcopy(arguments))
+            except (Exception, Stopped) as error:  # two mistakes together may never end
                 result = Raised(error)
         yield result
 

@@ -9,7 +9,7 @@ from itertools import chain
 
 import torch
 
-from course.comparing import Raised, same, same_down_to_words
+from course.comparing import Raised, other_types, same, same_down_to_words
 from course.edits import EditedMistake, pairs
 from course.exercise import Exercise, find
 from course.running import (
@@ -54,7 +54,7 @@ def examine(exercise: str | Exercise, answer: Callable) -> Verdict:
     """
     if not isinstance(exercise, Exercise):
         exercise = find(exercise)
-    with torch.random.fork_rng(devices=[]):
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         return judge(exercise, answer)
 
 
@@ -96,10 +96,8 @@ def praise(exercise: Exercise, answer: Callable, got: Attempt, want: Attempt) ->
             "The result is right, but your code changes the arguments it was given, and whoever called it may still "
             f"need them. Make a new object instead of writing into the old one.\n{case_shown(exercise, got, want)}",
         )
-    said, remarks = (
-        [exercise.done],
-        [*out_of_proportion(exercise, answer, got, want), *ungranted(exercise, answer)],
-    )
+    said, remarks = [exercise.done], out_of_proportion(exercise, answer, got, want)
+    remarks += [*of_another_type(got, want), *ungranted(exercise, answer)]
     if exercise.differentiable and not passes_gradients(exercise, answer):
         said.append(
             "Note that no gradient flows through your version (a detach(), item(), tolist() or new torch.tensor(...) "
@@ -115,6 +113,12 @@ def case_shown(exercise: Exercise, got: Attempt, want: Attempt) -> str:
     """Return the arguments of the first case whose arguments an answer changes."""
     case = got.changed.index(True)
     return table(exercise, got, case, want.results[case]).split("\nexpected")[0].split("\n      in")[0]
+
+
+def of_another_type(got: Attempt, want: Attempt) -> list[str]:
+    """Return a remark on right results of a type that later cells could not work with."""
+    both = next(filter(None, map(other_types, got.results, want.results)), None)
+    return [f"Yours returns {both[0]}, though, and what comes later needs {both[1]}."] if both else []
 
 
 def out_of_proportion(exercise: Exercise, answer: Callable, got: Attempt, want: Attempt) -> list[str]:
@@ -151,17 +155,16 @@ def passes_gradients(exercise: Exercise, answer: Callable) -> bool:
     """Tell whether autograd finds the way from the result of the first case back to each of its arguments."""
     arguments = exercise.cases()[0]
     floats = [part for part in arguments if isinstance(part, torch.Tensor) and part.is_floating_point()]
+    for part in floats:
+        part.requires_grad_()
     try:
-        with torch.enable_grad(), limits(TIME_LIMIT, MEMORY_LIMIT):
-            for part in floats:
-                part.requires_grad_()
-            with contextlib.redirect_stdout(Output()):
-                result = exercise.run(answer, *arguments)
+        with torch.enable_grad(), limits(TIME_LIMIT, MEMORY_LIMIT), contextlib.redirect_stdout(Output()):
+            result = exercise.run(answer, *arguments)
+            if not (isinstance(result, torch.Tensor) and result.requires_grad):
+                return False
+            gradients = torch.autograd.grad(result.sum(), floats, allow_unused=True) if floats else ()
     except (Exception, TimeUp, MemoryFull):
         return False
-    if not (isinstance(result, torch.Tensor) and result.requires_grad):
-        return False
-    gradients = torch.autograd.grad(result.sum(), floats, allow_unused=True) if floats else ()
     return all(gradient is not None for gradient in gradients)
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import course.running as running
 import course.verdicts as verdicts
 from course import examine
 from course.edits import EditedMistake, answer_in, hunks, pairs, without_comments
@@ -126,6 +127,18 @@ def test_looking_for_two_mistakes_ends_in_time(monkeypatch):
     monkeypatch.setattr(verdicts, "PAIRS_LIMIT", -1.0)
     wrong = attend_with(lambda q, k, v: q @ k.mT, lambda table: table.softmax(-2))
     assert examine("attend", wrong).diagnosis is None
+
+
+def test_two_mistakes_that_never_end_together_are_passed_over(monkeypatch):
+    monkeypatch.setattr(running, "KNOWN_LIMIT", 0.1)
+    never = "import time\n    while True:\n        time.sleep(0.001)"
+    endless = EditedMistake(
+        "endless", "It never ends.", 1, f"-    return weights @ v\n+    {never}".replace("\n    ", "\n+    "), True,
+        lambda: [answer_in(notebook_of("3.4"), "attend")],
+    )  # fmt: skip
+    attend = replace(find("attend"), mistakes=[endless, *find("attend").mistakes])
+    wrong = attend_with(lambda q, k, v: q @ k.mT, lambda table: table.softmax(-2))
+    assert examine(attend, wrong).diagnosis == "no-scale + softmax-over-queries"
 
 
 def test_mistakes_about_the_same_words_are_not_made_together():
