@@ -1,30 +1,93 @@
 """Files that are written whole or not at all. Built in chapter 01."""
 
+import contextlib
+import filecmp
 import os
-import secrets
+import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+ABANDONED = 24 * 3600  # seconds without a change, after which an unfinished file is one of a killed run
+
+
+@contextmanager
+def replacing_together(
+    directory: str | Path, *, key: str | None = None, stale: tuple[str, ...] = ()
+) -> Iterator[Path]:
+    """Yield a temporary folder to write files to, and move them into `directory` once the block ends well.
+
+    key is the file that readers of such a set begin with. If more than one file differs from what is
+    there, it leaves first and comes back last, so nobody can read a mixture of two sets. stale are
+    patterns for files of an earlier set that would be read along with the new ones; they are removed.
+    If anything goes wrong, a full disk or a power cut, `directory` is as it was. The files get the
+    mode that the umask says, and each writer has a folder of its own.
+    """
+    directory = Path(directory)
+    for left in directory.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=directory))
+    try:
+        (folder / "kept").mkdir()
+        mode = (folder / "kept").stat().st_mode & 0o666
+        yield folder
+        new = [path for path in folder.iterdir() if path.is_file()]
+        for path in new:
+            path.chmod(mode)
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())  # on the disk before it gets its name
+        old = {path.name for pattern in stale for path in directory.glob(pattern) if path.is_file()}
+        names = old - {path.name for path in new}
+        names |= {path.name for path in new if key is None or not _same(path, directory / path.name)}
+        if key is not None and len(names) > 1:
+            names.add(key)
+        _exchange(directory, folder, sorted(names, key=lambda name: name == key))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Tell whether the other file is there and has the same content."""
+    return other.is_file() and filecmp.cmp(path, other, shallow=False)
+
+
+def _exchange(directory: Path, folder: Path, names: list[str]) -> None:
+    """Move these files from folder to directory, the last one last, and remove those that folder lacks.
+
+    The old ones wait in folder/kept, and come back if anything goes wrong.
+    """
+    moved = []
+    try:
+        for name in reversed(names) if len(names) > 1 else ():  # a single file is replaced in one step
+            if (directory / name).is_file():
+                (directory / name).replace(folder / "kept" / name)
+        for name in names:
+            if (folder / name).exists():
+                moved.append(name)
+                (folder / name).replace(directory / name)
+            else:
+                (directory / name).unlink(missing_ok=True)
+    except BaseException:  # Ctrl+C, too
+        for name in names:
+            if (folder / "kept" / name).exists():
+                (folder / "kept" / name).replace(directory / name)
+            elif name in moved and len(names) > 1:
+                (directory / name).unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path to write to, and move it to `path` once the block ends well.
 
-    If anything goes wrong in between, a full disk or a power cut, `path` is as it was. Every writer has
-    a temporary file of its own: of several at once, the last one wins, whole. The new file gets the mode
-    that the umask asks for. Raises OSError if nothing can be written next to `path`.
+    If anything goes wrong in between, a full disk or a power cut, `path` is as it was. Of several
+    writers at once the last one wins, whole. Raises OSError if nothing was or can be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")  # a killed writer leaves it
-    try:
-        temporary.touch()
-        mode = temporary.stat().st_mode  # some libraries would make it 0600
-        temporary.unlink()  # so that a block that writes nothing fails
-        yield temporary
-        temporary.chmod(mode)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # on the disk before it gets its name
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing_together(path.parent) as folder:
+        yield folder / path.name
+        (folder / path.name).stat()

@@ -2,24 +2,37 @@
 
 import hashlib
 import json
+import operator
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
 from functools import lru_cache
+from heapq import heapify, heappop, heappush
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import regex
 import tiktoken
 
-from gpt2lib.files import replacing
+from gpt2lib.files import replacing_together
 
 SPLIT_PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
 GPT2_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
+LONG = 500  # bytes from which a word is merged in another way, since the plain one takes their square
+# files that transformers would read beside, or instead of, merges.txt and vocab.json
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "chat_template.*",
+)
 Pair = tuple[bytes, bytes]
 
 
 def count_pairs(words: Mapping[tuple[bytes, ...], int]) -> Counter[Pair]:
-    """Count the pairs of neighbouring symbols in words, each as often as its word occurs.
+    """Count the pairs of neighboring symbols in words, each as often as its word occurs.
 
     words maps a word, cut into symbols, to the number of its occurrences.
     """
@@ -46,7 +59,7 @@ def train_merges(word_counts: Mapping[bytes, int], n_merges: int) -> list[Pair]:
 
     Of pairs that are equally frequent, the one that is larger as a tuple of bytes goes first. Ends
     early when no pair is left. Source: Sennrich et al. 2016, algorithm 1. Only the words that
-    contain the pair are counted anew after a merge; the result is the same and comes much sooner.
+    contain the pair are recounted after a merge; the result is the same, and it is much faster.
     """
     words = [tuple(bytes([byte]) for byte in word) for word in word_counts]
     occurrences = list(word_counts.values())
@@ -115,6 +128,94 @@ def _to_symbols(chunk: str) -> list[bytes]:
     return [bytes([byte]) for byte in chunk.encode("utf-8")]
 
 
+class _Chain:
+    """Symbols in a row, where two neighbors can be joined without moving the others.
+
+    None stands for what was joined to the symbol before it, and between words.
+    """
+
+    def __init__(self, symbols: Iterable[bytes | None]):
+        self.symbols = [None, *symbols, None]
+        self.left = [i - 1 for i in range(len(self.symbols))]  # place -> place of the neighbor
+        self.right = [*range(1, len(self.symbols)), len(self.symbols) - 1]
+
+    def pair_at(self, i: int) -> Pair | None:
+        """Return the symbol at place i and its right neighbor, or None if there are no two."""
+        first, second = self.symbols[i], self.symbols[self.right[i]]
+        return (first, second) if first and second else None
+
+    def join(self, i: int) -> None:
+        """Join the symbol at place i and its right neighbor, at place i."""
+        j = self.right[i]
+        self.symbols[i] += self.symbols[j]
+        self.symbols[j] = None
+        self.right[i] = self.right[j]
+        self.left[self.right[i]] = i
+
+
+def _bpe_of_long(symbols: Iterable[bytes], ranks: Mapping[Pair, int]) -> list[bytes]:
+    """Do what `bpe` does in n log n steps: a heap knows the pair with the lowest rank."""
+    chain = _Chain(symbols)
+    places = range(1, len(chain.symbols) - 2)
+    heap = [(ranks[pair], i) for i in places if (pair := chain.pair_at(i)) in ranks]
+    heapify(heap)
+    while heap:
+        rank, i = heappop(heap)
+        if ranks.get(chain.pair_at(i)) != rank:
+            continue  # one of the two was joined to another symbol meanwhile
+        chain.join(i)
+        for place in (chain.left[i], i):
+            if (pair := chain.pair_at(place)) in ranks:
+                heappush(heap, (ranks[pair], place))
+    return [symbol for symbol in chain.symbols if symbol]
+
+
+class _Candidate(tuple):
+    """A count and a pair, in an order in which the most frequent pair, and of those the largest, is first."""
+
+    def __lt__(self, other: "_Candidate") -> bool:
+        return tuple.__gt__(self, other)
+
+
+def _train_merges_of_long(word_counts: Mapping[bytes, int], n_merges: int) -> list[Pair]:
+    """Do what `train_merges` does in n log n steps: only the places of the merged pair are looked at."""
+    row, occurrences = [], [0]
+    for word, n in word_counts.items():
+        row += [*(word[i : i + 1] for i in range(len(word))), None]
+        occurrences += [n] * (len(word) + 1)
+    chain, counts, places = _Chain(row), Counter(), defaultdict(set)
+    for i in range(1, len(row) + 1):
+        if pair := chain.pair_at(i):
+            counts[pair] += occurrences[i]
+            places[pair].add(i)
+    heap = [_Candidate((n, pair)) for pair, n in counts.items()]
+    heapify(heap)
+
+    merges = []
+    while heap and len(merges) < n_merges:
+        n, best = heappop(heap)
+        if counts[best] != n or not n:
+            continue  # an old count
+        merges.append(best)
+        changed = set()
+        for i in sorted(places.pop(best)):
+            if chain.pair_at(i) != best:
+                continue
+            around = (chain.left[i], i, chain.right[i])
+            for sign in (-1, 1):
+                for place in around:
+                    if pair := chain.pair_at(place):
+                        counts[pair] += sign * occurrences[place]
+                        changed.add(pair)
+                        if sign > 0:
+                            places[pair].add(place)
+                if sign < 0:
+                    chain.join(i)
+        for pair in changed:
+            heappush(heap, _Candidate((counts[pair], pair)))
+    return merges
+
+
 def _without_surrogates(text: str) -> str:
     """Return the text with halves of surrogate pairs, which UTF-8 cannot hold, made whole or U+FFFD."""
     try:
@@ -144,11 +245,86 @@ def read_merges(text: str) -> list[Pair]:
     return merges
 
 
+def _read_tokenizer(directory: Path) -> tuple[list[Pair], list[dict[str, int]]]:
+    """Return the merges in a directory and the vocabularies beside them, each token with its id.
+
+    Raises FileNotFoundError without a tokenizer, ValueError for another than a plain GPT-2 tokenizer.
+    """
+    found = {}
+    for name in ("merges.txt", "vocab.json", *(name for name in TOKENIZER_FILES if name.endswith(".json"))):
+        if (directory / name).is_file():
+            text = (directory / name).read_text("utf-8-sig")  # some Windows programs begin with a mark
+            found[name] = json.loads(text) if name.endswith(".json") else text
+    if strange := _what_is_strange(found):
+        raise ValueError(
+            f"the tokenizer in {directory} {strange}, so it gives other ids than a plain GPT-2 tokenizer, "
+            f"the only kind that gpt2lib has; encode the texts with the program that wrote it"
+        )
+    lists, vocabs = [], [found["vocab.json"]] if "vocab.json" in found else []
+    if "merges.txt" in found:
+        lists.append(read_merges(found["merges.txt"]))
+    if "tokenizer.json" in found:
+        model = found["tokenizer.json"]["model"]
+        vocabs.append(model["vocab"])
+        pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
+        lists.append(read_merges("\n".join(pairs)))
+    if not lists:
+        others = ", ".join(sorted(path.name for path in directory.glob("*") if _is_of_a_tokenizer(path)))
+        raise (ValueError if others else FileNotFoundError)(
+            f"{directory} has neither merges.txt nor tokenizer.json"
+            + (f", but {others}, which is another kind of tokenizer or a part of one" if others else "")
+            + "; pass a directory that Tokenizer.save wrote"
+        )
+    if lists[0] != lists[-1]:
+        raise ValueError(
+            f"merges.txt and tokenizer.json in {directory} are two different tokenizers; "
+            f"delete the one that doesn't belong to the model"
+        )
+    return lists[0], vocabs
+
+
+def _is_of_a_tokenizer(path: Path) -> bool:
+    """Tell from its name whether a file is part of a tokenizer, of whatever kind."""
+    patterns = ("merges*", "vocab*", "*tokenizer*", "*tokens*.json", "*.model", "*.tiktoken", "encoder.json")
+    return path.is_file() and any(fnmatch(path.name, pattern) for pattern in patterns)
+
+
+def _what_is_strange(found: Mapping[str, Any]) -> str | None:
+    """Return what in these files makes a tokenizer give other ids than `Tokenizer` does, or None."""
+    whole, settings = found.get("tokenizer.json", {}), found.get("tokenizer_config.json", {})
+    added = [token["content"] for token in whole.get("added_tokens", [])]
+    added += [token["content"] for token in settings.get("added_tokens_decoder", {}).values()]
+    added += found.get("added_tokens.json", {})
+    for name, special in (settings | found.get("special_tokens_map.json", {})).items():
+        for token in special if isinstance(special, list) else [special]:
+            if name.endswith(("_token", "_tokens")) and token and not isinstance(token, bool):
+                added.append(token["content"] if isinstance(token, dict) else token)
+    if strangers := sorted(set(added) - {END_OF_TEXT}):
+        return f"has added tokens ({', '.join(strangers[:5])})"
+    for name in ("add_prefix_space", "add_bos_token", "add_eos_token"):
+        if settings.get(name):
+            return f"says {name} in tokenizer_config.json"
+    kind = settings.get("tokenizer_class") or "GPT2Tokenizer"
+    if not whole and not kind.startswith("GPT2"):
+        return f"is a {kind}"
+    if not whole:
+        return None
+    model, splitter = whole["model"], whole.get("pre_tokenizer") or {}
+    if model.get("type", "BPE") != "BPE" or splitter.get("type") != "ByteLevel":
+        return f"is of the type {model.get('type')}, cut by {splitter.get('type')}, in tokenizer.json"
+    if splitter.get("add_prefix_space") or not splitter.get("use_regex", True):
+        return "cuts texts in another way (pre_tokenizer in tokenizer.json)"
+    if whole.get("normalizer") or (whole.get("post_processor") or {}).get("special_tokens"):
+        return "changes texts or adds tokens (normalizer, post_processor in tokenizer.json)"
+    names = ("dropout", "byte_fallback", "ignore_merges", "continuing_subword_prefix", "end_of_word_suffix")
+    return next((f"has {name} in tokenizer.json" for name in names if model.get(name)), None)
+
+
 END_OF_TEXT = "<|endoftext|>"  # GPT-2's one special token: it stood between documents in training
 
 
 class Tokenizer:
-    """Turn text into token ids and back, without loss.
+    """A byte-level BPE tokenizer: text to token ids and back, without loss.
 
     The ids are GPT-2's: first the 256 bytes, then one for each merge in the order they were
     learned, last `<|endoftext|>`. Source: Radford et al. 2019, section 2.2.
@@ -176,9 +352,13 @@ class Tokenizer:
         self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
         self._encode_chunk = lru_cache(maxsize=2**18)(self._encode_new_chunk)  # most chunks come again
 
+    def __reduce__(self):
+        """Pickle and copy the merges alone, which everything else follows from."""
+        return type(self), (self.merges,)
+
     @property
     def vocab_size(self) -> int:
-        """How many ids there are: 256 bytes, the merges and `<|endoftext|>`."""
+        """The number of ids: 256 bytes, the merges and `<|endoftext|>`."""
         return len(self.symbols)
 
     @classmethod
@@ -203,6 +383,8 @@ class Tokenizer:
         Merges never cross `<|endoftext|>`. The vocabulary comes out smaller if the text is too short
         for that many merges. Raises ValueError if vocab_size is below 257 or the text is empty.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"text is a {type(text).__name__}, but train takes one str; join the texts first")
         if vocab_size < 257:
             raise ValueError(
                 f"vocab_size is {vocab_size}, but it must be at least 257: 256 bytes and {END_OF_TEXT}"
@@ -212,38 +394,28 @@ class Tokenizer:
             words.update(split_text(document))
         if not words:
             raise ValueError("the text is empty, and nothing can be learned from it; pass a longer one")
-        return cls(train_merges({word.encode(): n for word, n in words.items()}, vocab_size - 257))
+        counts = {word.encode(): n for word, n in words.items()}
+        learn = train_merges if max(map(len, counts)) < LONG else _train_merges_of_long
+        return cls(learn(counts, vocab_size - 257))
 
     @classmethod
     def load(cls, directory: str | Path) -> "Tokenizer":
         """Read the tokenizer that `save`, or a GPT-2 tokenizer of transformers, wrote.
 
-        Reads `merges.txt` (and checks `vocab.json` beside it) or `tokenizer.json`. Raises
-        FileNotFoundError if there is neither, ValueError if they are not a GPT-2 tokenizer.
+        Reads `merges.txt` and `vocab.json`, or `tokenizer.json`, and looks at what lies beside them.
+        Raises FileNotFoundError if there is no tokenizer, ValueError for one that would give other ids
+        than this class does: another kind, added tokens, files that contradict each other.
         """
         directory = Path(directory)
-        vocab = None
         try:
-            if (directory / "merges.txt").is_file():
-                merges = read_merges((directory / "merges.txt").read_text("utf-8"))
-                if (directory / "vocab.json").is_file():
-                    vocab = json.loads((directory / "vocab.json").read_text("utf-8"))
-            elif (directory / "tokenizer.json").is_file():
-                model = json.loads((directory / "tokenizer.json").read_text("utf-8"))["model"]
-                vocab = model["vocab"]
-                pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
-                merges = read_merges("\n".join(pairs))
-            else:
-                raise FileNotFoundError(
-                    f"{directory} has neither merges.txt nor tokenizer.json; "
-                    f"pass a directory that Tokenizer.save wrote"
-                )
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+            merges, vocabs = _read_tokenizer(directory)
+            tokenizer = cls(merges)
+            same = all({END_OF_TEXT: tokenizer.end_of_text} | vocab == tokenizer._vocab() for vocab in vocabs)
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"the tokenizer files in {directory} cannot be read ({error!r}); save them again"
             ) from error
-        tokenizer = cls(merges)
-        if vocab is not None and vocab | {END_OF_TEXT: tokenizer.end_of_text} != tokenizer._vocab():
+        if not same:
             raise ValueError(
                 f"the vocabulary in {directory} numbers its tokens differently from GPT-2 (256 bytes, the "
                 f"merges in order, {END_OF_TEXT}); only tokenizers laid out like GPT-2's can be read"
@@ -253,16 +425,17 @@ class Tokenizer:
     def save(self, directory: str | Path) -> None:
         """Write `merges.txt` and `vocab.json`, which transformers' GPT-2 tokenizers read too.
 
-        Each file is replaced whole or not at all.
+        Both are replaced or none is, and files of another tokenizer that transformers would read
+        instead are removed.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         letters = bytes_to_unicode()
         lines = (" ".join("".join(letters[byte] for byte in part) for part in pair) for pair in self.merges)
-        with replacing(directory / "merges.txt") as path:
-            path.write_text("\n".join(["#version: 0.2", *lines, ""]), "utf-8", newline="\n")
-        with replacing(directory / "vocab.json") as path:
-            path.write_text(json.dumps(self._vocab(), ensure_ascii=False), "utf-8")
+        with replacing_together(directory, key="merges.txt", stale=TOKENIZER_FILES) as folder:
+            merges, vocab = "\n".join(["#version: 0.2", *lines, ""]), self._vocab()
+            (folder / "merges.txt").write_text(merges, "utf-8", newline="\n")
+            (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), "utf-8")
 
     def _vocab(self) -> dict[str, int]:
         """Return each token in the characters of `bytes_to_unicode`, with its id."""
@@ -278,7 +451,10 @@ class Tokenizer:
         no UTF-8 can hold, is read as U+FFFD.
         """
         if not isinstance(text, str):
-            raise TypeError(f"text is a {type(text).__name__}, but encode takes a str; decode bytes first")
+            raise TypeError(
+                f"text is a {type(text).__name__}, but encode takes one str; decode bytes first, and encode "
+                f"the texts of a list one at a time"
+            )
         if allow_special and END_OF_TEXT in text:
             first, *rest = text.split(END_OF_TEXT)
             ids = self.encode(first)
@@ -291,17 +467,26 @@ class Tokenizer:
         return ids
 
     def _encode_new_chunk(self, chunk: str) -> list[int]:
-        """Return the ids of one chunk. Bytes that are a symbol need no merging: they would end as it."""
+        """Return the ids of one chunk. One that is itself a symbol needs no merging: it would become that."""
         if (whole := self._ids.get(chunk.encode("utf-8"))) is not None:
             return [whole]
-        return [self._ids[symbol] for symbol in bpe(_to_symbols(chunk), self._ranks)]
+        symbols = _to_symbols(chunk)
+        merge = bpe if len(symbols) < LONG else _bpe_of_long
+        return [self._ids[symbol] for symbol in merge(symbols, self._ranks)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ids; bytes that are not UTF-8, as in half a character, become U+FFFD.
 
-        Raises ValueError for an id outside the vocabulary.
+        Raises TypeError unless ids is a flat list (tuple, tensor, array) of whole numbers, ValueError
+        for an id outside the vocabulary.
         """
-        ids = list(ids)
+        try:
+            ids = [operator.index(i) for i in ids]
+        except TypeError:
+            raise TypeError(
+                f"ids are {ids!r:.60}, but decode takes a flat list of whole numbers, the ids of one text; "
+                f"for a batch decode each row"
+            ) from None
         for i in ids:
             if not 0 <= i < len(self.symbols):
                 raise ValueError(

@@ -1,13 +1,26 @@
 """The ids are tiktoken's, and no text is lost."""
 
 import os
+import random
+import string
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpt2lib.tokenizer import Tokenizer, bpe, merge_pair, split_text
+from gpt2lib.tokenizer import (
+    LONG,
+    Tokenizer,
+    _bpe_of_long,
+    _train_merges_of_long,
+    bpe,
+    merge_pair,
+    split_text,
+    train_merges,
+)
 
 END = "<|endoftext|>"
 VALIDATION = Path(__file__).resolve().parents[2] / "shared" / "data" / "tales" / "validation.txt"
@@ -158,6 +171,74 @@ def test_training_gives_the_merges_of_the_plain_algorithm(text):
     assert Tokenizer.train(text, 280).merges == plain_training(text, 280 - 257)
 
 
+ALPHABETS = {
+    "letters": string.ascii_lowercase,
+    "digits": string.digits,
+    "two": "ab",
+    "Chinese": "的一是不了人我在有他",
+}
+
+
+def drawn(alphabet, n, seed=0):
+    """Return n random characters without a place to cut at."""
+    return "".join(random.Random(seed).choices(ALPHABETS.get(alphabet, alphabet), k=n))
+
+
+@pytest.mark.parametrize("alphabet", ALPHABETS)
+def test_ids_of_one_long_word_equal_tiktokens(tokenizer, tiktoken_gpt2, alphabet):
+    for n in (LONG - 1, LONG, LONG + 1, 100_000):
+        text = drawn(alphabet, n)
+        assert tokenizer.encode(text) == tiktoken_gpt2.encode_ordinary(text)
+
+
+@settings(max_examples=500, deadline=None, database=None, derandomize=True)
+@given(text=st.one_of(st.text("ab"), st.text("helowrd "), st.text(KNOWN), st.text("a", min_size=20)))
+def test_the_way_of_long_words_merges_as_the_plain_one(tokenizer, text):
+    symbols = [bytes([byte]) for byte in text.encode()]
+    assert _bpe_of_long(symbols, tokenizer._ranks) == bpe(symbols, tokenizer._ranks)
+
+
+words = st.dictionaries(
+    st.one_of(st.text("ab", max_size=40), st.text("abcé", max_size=12)), st.integers(1, 9), max_size=6
+)
+
+
+@settings(max_examples=500, deadline=None, database=None, derandomize=True)
+@given(words=words, n=st.integers(0, 60))
+def test_the_way_of_long_words_learns_what_the_plain_one_does(words, n):
+    words = {word.encode(): count for word, count in words.items() if word}
+    assert _train_merges_of_long(words, n) == train_merges(words, n)
+
+
+def test_training_on_one_long_word_gives_the_merges_of_the_plain_algorithm():
+    for alphabet in ("letters", "two"):
+        text = drawn(alphabet, 2 * LONG)
+        assert Tokenizer.train(text + " a b", 290).merges == plain_training(text + " a b", 290 - 257)
+
+
+class Counting(dict):
+    """A dict that counts how often it is asked."""
+
+    asked = 0
+
+    def get(self, key, default=None):
+        self.asked += 1
+        return super().get(key, default)
+
+    def __contains__(self, key):
+        self.asked += 1
+        return super().__contains__(key)
+
+
+def test_a_word_ten_times_as_long_takes_about_ten_times_the_steps(tokenizer):
+    steps = []
+    for n in (3_000, 30_000):
+        ranks = Counting(tokenizer._ranks)
+        _bpe_of_long([bytes([byte]) for byte in drawn("letters", n).encode()], ranks)
+        steps.append(ranks.asked)
+    assert steps[1] < 12 * steps[0]
+
+
 def test_training_on_real_text(tmp_path):
     text = Path(__file__).read_text("utf-8") + END + Path(os.__file__).read_text("utf-8")
     trained = Tokenizer.train(text, 400)
@@ -206,6 +287,43 @@ def test_bad_input_is_refused(tokenizer, tmp_path):
     (tmp_path / "vocab.json").write_text('{"a": 0}')
     with pytest.raises(ValueError, match="numbers its tokens"):
         Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        5,
+        None,
+        "abc",
+        1.0,
+        [1.0],
+        ["a"],
+        [[1, 2]],
+        [None],
+        torch.ones(1, 2).long(),
+        torch.ones(2),
+        np.ones((2, 2), int),
+    ],
+    ids=repr,
+)
+def test_decode_says_what_it_takes(tokenizer, ids):
+    with pytest.raises(TypeError, match="flat list of whole numbers"):
+        tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize(
+    "kind", [list, tuple, iter, torch.tensor, np.array, lambda ids: torch.tensor(ids).unbind()]
+)
+def test_decode_takes_ids_in_every_container(tokenizer, kind):
+    assert tokenizer.decode(kind([15496, 11, 995])) == "Hello, world"
+
+
+@pytest.mark.parametrize("text", [["a", "b"], ("a",), b"a", 5, None])
+def test_encode_and_train_take_one_text(tokenizer, text):
+    with pytest.raises(TypeError, match=f"{type(text).__name__}.*one str"):
+        tokenizer.encode(text)
+    with pytest.raises(TypeError, match=f"{type(text).__name__}.*one str"):
+        Tokenizer.train(text, 300)
 
 
 def test_a_changed_merge_table_is_noticed(monkeypatch):
