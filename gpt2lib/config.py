@@ -1,18 +1,20 @@
 """The sizes that make a GPT-2. Built in chapter 02."""
 
+import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 
 @dataclass(frozen=True)
 class GPT2Config:
-    """Hold the sizes of one GPT-2; the defaults are GPT-2 small.
+    """The sizes of a GPT-2; the defaults are GPT-2 small.
 
     Raises ValueError for sizes that no GPT-2 can have. Source: Radford et al. 2019, table 2, and
     the `config.json` of the published checkpoints, whose field names these are.
     """
 
     vocab_size: int = 50257  # V: 256 bytes + 50,000 merges + <|endoftext|>
-    n_positions: int = 1024  # the longest text, in tokens, that the model reads
+    n_positions: int = 1024  # maximum context length, in tokens
     n_embd: int = 768  # C: the width of the vector that stands for one token
     n_layer: int = 12  # blocks on top of each other
     n_head: int = 12  # H: attention heads in a block; each is n_embd / n_head wide
@@ -24,8 +26,9 @@ class GPT2Config:
     def __post_init__(self):
         for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
             size = getattr(self, name)
-            if not isinstance(size, int) or size < 1:
+            if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
                 raise ValueError(f"{name} is {size!r}, but it must be a whole number of at least 1")
+            object.__setattr__(self, name, int(size))  # NumPy's numbers can't be written as JSON
         if self.n_embd % self.n_head:
             raise ValueError(
                 f"n_embd is {self.n_embd} and n_head is {self.n_head}, but every head gets the same "
@@ -35,8 +38,9 @@ class GPT2Config:
             share = getattr(self, name)
             if not isinstance(share, (int, float)) or not 0 <= share < 1:
                 raise ValueError(f"{name} is {share!r}, but it must be at least 0 and below 1")
-        if not self.layer_norm_epsilon > 0:
-            raise ValueError(f"layer_norm_epsilon is {self.layer_norm_epsilon!r}, but it must be above 0")
+        eps = self.layer_norm_epsilon
+        if not isinstance(eps, Real) or not 0 < eps < math.inf:
+            raise ValueError(f"layer_norm_epsilon is {eps!r}, but it must be a number above 0")
 
     @classmethod
     def preset(cls, name: str) -> "GPT2Config":
