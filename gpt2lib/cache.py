@@ -6,15 +6,20 @@ from gpt2lib.config import GPT2Config
 
 
 class LayerCache:
-    """Keep the keys and values of one layer, in memory set aside once.
+    """A preallocated key/value cache for one layer.
 
     `length` is the number of tokens it holds. Queries are not kept: no later token asks for them.
+    It works with gradients on or off; on, they flow through the newest tokens only.
     """
 
     def __init__(self, k: torch.Tensor, v: torch.Tensor):
-        """Use k and v (B, H, capacity, D) as the memory; what is in them does not matter."""
-        self.k, self.v = k, v
+        """Use k and v (B, H, capacity, D) as the memory; their contents are ignored."""
+        self.k, self.v = k.detach(), v.detach()
         self.length = 0
+
+    def __getstate__(self) -> dict:
+        """Return what is copied or pickled: the numbers, without the way they were computed."""
+        return self.__dict__ | {"k": self.k.detach(), "v": self.v.detach()}
 
     def append(self, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the keys and values of new tokens and return all of them.
@@ -43,6 +48,8 @@ class LayerCache:
                 f"the cache holds {self.length} tokens and {k.shape[2]} more are to go in, but it has room "
                 f"for {capacity}; open one with a larger max_length, or read a shorter text into an empty one"
             )
+        if self.k.requires_grad:  # gradients flow through the new tokens only
+            self.k, self.v = self.k.detach(), self.v.detach()
         self.k[:, :, self.length : end] = k
         self.v[:, :, self.length : end] = v
         self.length = end
@@ -50,11 +57,12 @@ class LayerCache:
 
 
 class KVCache:
-    """Keep the keys and values of every layer of one model for one batch of texts.
+    """A key/value cache for every layer of one model and one batch of texts.
 
     `cache[i]` is the cache of layer i. Source: Pope et al. 2022, who call it the KV cache.
     """
 
+    @torch.inference_mode(False)  # memory made in that mode could not be written to outside of it
     def __init__(
         self,
         config: GPT2Config,
@@ -66,16 +74,18 @@ class KVCache:
     ):
         """Set memory aside for `max_length` tokens in each of `batch_size` texts.
 
-        max_length counts the prompt and the new tokens; None stands for n_positions. It takes
-        2 * n_layer * n_embd numbers a token. Raises ValueError if either size is below 1 or
-        max_length is above n_positions.
+        max_length counts the prompt and the new tokens; None stands for n_positions. It stores
+        2 * n_layer * n_embd numbers per token and text. Raises ValueError if either size is below 1 or
+        max_length is above n_positions, TypeError if config is none.
         """
+        if not hasattr(config, "n_positions"):
+            raise TypeError(f"config is a {type(config).__name__}, but KVCache takes the model's config")
         max_length = config.n_positions if max_length is None else max_length
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}, but a cache serves at least 1 text")
-        if not 1 <= max_length <= config.n_positions:
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}, but a cache serves at least 1 text")
+        if not isinstance(max_length, int) or not 1 <= max_length <= config.n_positions:
             raise ValueError(
-                f"max_length is {max_length}, but this model reads 1 to "
+                f"max_length is {max_length!r}, but this model reads 1 to "
                 f"{config.n_positions} tokens (n_positions)"
             )
         size = (2, batch_size, config.n_head, max_length, config.n_embd // config.n_head)
@@ -98,7 +108,7 @@ class KVCache:
         return self.layers[layer]
 
     def truncate(self, length: int) -> None:
-        """Forget all but the first `length` tokens of each text, so that it can go on in another way.
+        """Forget all but the first `length` tokens of each text, so that generation can branch from there.
 
         Raises ValueError if the cache holds fewer.
         """
