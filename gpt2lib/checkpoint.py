@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import warnings
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -10,12 +12,13 @@ import huggingface_hub
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from gpt2lib.config import PRESETS, GPT2Config
-from gpt2lib.files import replacing
+from gpt2lib.files import replacing_together
 from gpt2lib.model import GPT2
-from gpt2lib.tokenizer import Tokenizer
+from gpt2lib.tokenizer import TOKENIZER_FILES, Tokenizer
 
 SIZES = (
     "vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "layer_norm_epsilon",
@@ -32,6 +35,15 @@ FIXED = {
     "add_cross_attention": (False,),
     "tie_word_embeddings": (True,),
 }
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # what weights may be
+# files that a reader would take instead of, or along with, those that save_pretrained writes
+STALE = (
+    *TOKENIZER_FILES,
+    "model.safetensors.index.json",
+    "model-*-of-*.safetensors",
+    "generation_config.json",
+    "adapter_config.json",
+)
 # what older checkpoints hold beside the weights: the mask, which GPT-2 can compute
 BUFFERS = (".attn.bias", ".attn.masked_bias")
 
@@ -53,19 +65,27 @@ def read_config(directory: Path) -> GPT2Config:
 
     Raises FileNotFoundError without one, ValueError if it describes another model than GPT-2.
     """
-    path = directory / "config.json"
+    path = Path(directory) / "config.json"
     if not path.is_file():
+        foreign = (".pt", ".pth", ".ckpt", ".gguf")
+        others = [file.name for file in path.parent.glob("*") if file.suffix in foreign]
         raise FileNotFoundError(
-            f"{directory} has no config.json; pass a directory that save_pretrained wrote"
+            f"{directory} has no config.json"
+            + (f", and {others[0]} is another program's format: convert it first" if others else "")
+            + "; pass a directory that save_pretrained wrote, here or in transformers"
+        )
+    if (path.parent / "adapter_config.json").is_file():
+        raise ValueError(
+            f"{directory} holds an adapter beside the model; merge the two in the program that made it"
         )
     try:
-        settings = json.loads(path.read_text("utf-8"))
+        settings = json.loads(path.read_text("utf-8-sig"))
         if not isinstance(settings, dict):
             raise TypeError("it is not a table of settings")
         config = GPT2Config(**{name: settings[name] for name in SIZES if name in settings})
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise ValueError(f"{path} cannot be read ({error}); save the model again") from error
-    fixed = FIXED | {"n_inner": (None, 4 * config.n_embd)}
+    fixed = FIXED | {"n_inner": (4 * config.n_embd, None), "quantization_config": (None,)}
     for name, allowed in fixed.items():
         if settings.get(name, allowed[0]) not in allowed:
             raise ValueError(
@@ -77,16 +97,22 @@ def read_config(directory: Path) -> GPT2Config:
 def _weight_files(directory: Path) -> list[Path]:
     """Return the safetensors files of a checkpoint: one, or the parts that its index names.
 
-    Raises FileNotFoundError if there are none or a part is missing.
+    Raises FileNotFoundError if there are none or a part is missing, ValueError if there are both.
     """
+    names = [(single := "model.safetensors")]
     index = directory / "model.safetensors.index.json"
     if index.is_file():
         try:
-            names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+            parts = sorted(set(json.loads(index.read_text("utf-8-sig"))["weight_map"].values()))
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{index} cannot be read ({error!r}); download or save it again") from error
-    else:
-        names = ["model.safetensors"]
+        if not (directory / single).is_file():
+            names = parts
+        elif parts != names and all((directory / name).is_file() for name in parts):
+            raise ValueError(
+                f"{directory} holds two sets of weights, {single} and the parts in {index.name}; "
+                f"delete the one that doesn't belong to config.json"
+            )
     for name in names:
         if not (directory / name).is_file():
             pickled = (directory / "pytorch_model.bin").is_file()
@@ -139,15 +165,22 @@ def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dic
     """Return a checkpoint's tensors under the names and in the shapes of `GPT2`, contiguous in memory.
 
     One tensor is read at a time, so this takes little more memory than the weights themselves.
-    Raises ValueError, naming the tensors, if the files are damaged or do not hold exactly the
-    weights of a GPT-2 of these sizes.
+    dtype is what they become. Raises ValueError, naming the tensors, if the files are damaged or do
+    not hold exactly the weights of a GPT-2 of these sizes, as floating-point numbers.
     """
+    _check_dtype(dtype)
+    directory = Path(directory)
     expected = {name: weight.shape for name, weight in empty_model(config).named_parameters()}
     weights = {}
     for stored, tensor in _stored_tensors(_weight_files(directory)):
         renamed = rename_weight(stored, tensor)
         if renamed is not None:
             name, weight = renamed
+            if weight.dtype not in FLOATS:
+                raise ValueError(
+                    f"{stored} in {directory} is {weight.dtype}: quantized weights mean nothing without "
+                    f"their scales; load the model as it was before it was quantized"
+                )
             # a transposed view would be multiplied by other kernels, and so be rounded differently
             weights[name] = torch.empty(weight.shape, dtype=dtype).copy_(weight)
         if {"lm_head.weight", "wte.weight"} <= weights.keys():
@@ -160,7 +193,7 @@ def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dic
     if missing or unknown:
         raise ValueError(
             f"the weights in {directory} are not those of a GPT-2 with {config.n_layer} layers: "
-            f"missing {_some(missing)}; not known {_some(unknown)}; check n_layer in config.json"
+            f"missing {_some(missing)}; not known {_some(unknown)}; {_advice(missing, unknown)}"
         )
     wrong = {name for name in expected if weights[name].shape != expected[name]}
     if wrong:
@@ -176,6 +209,37 @@ def _some(names: set[str], most: int = 3) -> str:
     """Return the first few names for an error message."""
     listed = ", ".join(sorted(names)[:most]) or "nothing"
     return listed + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _advice(missing: set[str], unknown: set[str]) -> str:
+    """Return what to do about weights that are missing or not known."""
+    for prefix in ("_orig_mod.", "module."):
+        if any(name.startswith(prefix) for name in unknown):
+            return f"the names begin with {prefix!r}, as in a compiled or wrapped model: save the one inside"
+    if not unknown and all(name.endswith(".bias") for name in missing):
+        return "GPT-2 has biases and this model has none: add them as zeros, or load another one"
+    return "check n_layer in config.json"
+
+
+def _check_dtype(dtype: torch.dtype) -> None:
+    """Raise an error unless weights can be of this dtype: TypeError if it is none, else ValueError."""
+    if dtype not in FLOATS:
+        raise (ValueError if isinstance(dtype, torch.dtype) else TypeError)(
+            f"dtype is {dtype!r}, but weights are one of {', '.join(map(str, FLOATS))}"
+        )
+
+
+def _compare_sizes(config: GPT2Config, tokenizer: Tokenizer) -> None:
+    """Warn if a model doesn't have as many tokens as its tokenizer."""
+    if config.vocab_size > tokenizer.vocab_size:
+        what = "complete never draws the ids that the tokenizer lacks"
+    else:
+        what = "texts with ids that the model lacks will be refused"
+    if config.vocab_size != tokenizer.vocab_size:
+        warnings.warn(
+            f"the model has vocab_size {config.vocab_size} and the tokenizer {tokenizer.vocab_size}; {what}",
+            stacklevel=3,
+        )
 
 
 def _download(name: str) -> Path:
@@ -206,28 +270,44 @@ def from_pretrained(
     name_or_dir is a name (`tales`, which comes with gpt2lib; `gpt2`, `gpt2-medium`, `gpt2-large`,
     `gpt2-xl`, fetched once from the Hugging Face hub) or a directory with `config.json` and
     safetensors, as written by `save_pretrained` here or in transformers. Without tokenizer files in
-    it the tokenizer is GPT-2's. Raises FileNotFoundError for what is not there, ValueError for what
-    is not a GPT-2, OSError for what cannot be fetched.
+    it the tokenizer is GPT-2's. dtype is what the weights become. Warns if model and tokenizer differ
+    in size. Raises FileNotFoundError for what is not there, ValueError for what is not a GPT-2 or has
+    another kind of tokenizer, OSError for what cannot be fetched.
     """
+    _check_dtype(dtype)
     if str(name_or_dir) in SHIPPED:
         directory = Path(str(resources.files("gpt2lib").joinpath("data", str(name_or_dir))))
     elif str(name_or_dir) in PRESETS:
         directory = _download(name_or_dir)
     else:
         directory = Path(name_or_dir)
+        if directory.is_file():
+            raise FileNotFoundError(
+                f"{directory} is a file; pass the directory that holds it and its config.json"
+            )
         if not directory.is_dir():
             raise FileNotFoundError(
-                f"there is no model and no directory called {str(name_or_dir)!r}; "
-                f"pass a directory or one of {', '.join([*SHIPPED, *PRESETS])}"
+                f"there is no model and no directory called {str(name_or_dir)!r}; pass a directory or one of "
+                f"{', '.join([*SHIPPED, *PRESETS])}. Of another model on the Hugging Face hub, pass what "
+                f"huggingface_hub.snapshot_download({str(name_or_dir)!r}) returns"
             )
+    before = (directory / "config.json").stat() if (directory / "config.json").is_file() else None
     config = read_config(directory)
-    weights = read_weights(directory, config, dtype)
-    model = empty_model(config)
-    if any(buffer.is_meta for buffer in model.buffers()):  # a stored mask, say, is in no checkpoint
-        model = GPT2(config)
-    model.load_state_dict(weights, assign=True)
-    has_tokenizer = any((directory / name).is_file() for name in ("merges.txt", "tokenizer.json"))
-    return model.to(device).eval(), Tokenizer.load(directory) if has_tokenizer else Tokenizer.gpt2()
+    with torch.inference_mode(False):  # weights made in that mode could not be trained later
+        weights = read_weights(directory, config, dtype)
+        model = empty_model(config)
+        if any(buffer.is_meta for buffer in model.buffers()):  # a stored mask, say, is in no checkpoint
+            model = GPT2(config)
+        model.load_state_dict(weights, assign=True)
+        model.to(device).eval()
+    try:
+        tokenizer = Tokenizer.load(directory)
+    except FileNotFoundError:  # there is none, of whatever kind
+        tokenizer = Tokenizer.gpt2()
+    if not os.path.samestat(before, (directory / "config.json").stat()):
+        raise OSError(f"another model was saved in {directory} while it was read; load it again")
+    _compare_sizes(config, tokenizer)
+    return model, tokenizer
 
 
 def save_pretrained(
@@ -235,12 +315,18 @@ def save_pretrained(
 ) -> None:
     """Write a model and its tokenizer so that `from_pretrained`, here and in transformers, reads them.
 
-    dtype is what the weights are stored as, None for what they are. Each file is replaced whole or
-    not at all.
+    dtype is the dtype on disk; None keeps the model's. A compiled model, or one wrapped for several
+    GPUs, is saved as the model inside. All files are replaced together or none is, and those of another
+    model that would be read along with them are removed. Raises TypeError or ValueError, before
+    anything is written, for what can't be read back as a GPT-2.
     """
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(directory)
+    model, weights = _checked(model, dtype)
+    if not (hasattr(tokenizer, "save") and hasattr(tokenizer, "end_of_text")):
+        raise TypeError(
+            f"tokenizer is a {type(tokenizer).__name__}, but save_pretrained writes a gpt2lib Tokenizer; "
+            f"Tokenizer.load reads what transformers saved"
+        )
+    _compare_sizes(model.config, tokenizer)
     end = min(tokenizer.end_of_text, model.config.vocab_size - 1)
     settings = {name: allowed[0] for name, allowed in FIXED.items()} | {
         "architectures": ["GPT2LMHeadModel"],
@@ -248,11 +334,45 @@ def save_pretrained(
         "eos_token_id": end,
         **{name: getattr(model.config, name) for name in SIZES},
     }
-    with replacing(directory / "config.json") as path:
-        path.write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
-    weights = {}
-    for name, weight in model.named_parameters():
-        stored = weight.detach().T if name.endswith(TRANSPOSED) else weight.detach()
-        weights[f"transformer.{name}"] = stored.to(device="cpu", dtype=dtype or weight.dtype).contiguous()
-    with replacing(directory / "model.safetensors") as path:
-        save_file(weights, path, metadata={"format": "pt"})
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with replacing_together(directory, key="config.json", stale=STALE) as folder:
+        tokenizer.save(folder)
+        (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _checked(model: nn.Module, dtype: torch.dtype | None) -> tuple[GPT2, dict[str, torch.Tensor]]:
+    """Return the model inside its wrappers, and its weights as a checkpoint holds them.
+
+    Raises TypeError for what is no GPT-2, ValueError for weights or a dtype that can't be read back.
+    """
+    while isinstance(inner := getattr(model, "_orig_mod", getattr(model, "module", None)), nn.Module):
+        model = inner  # of torch.compile, or DistributedDataParallel and its like
+    kind = type(model).__name__
+    if not isinstance(model, nn.Module) or not isinstance(getattr(model, "config", None), GPT2Config):
+        raise TypeError(f"model is a {kind}, but save_pretrained writes a GPT2 of gpt2lib")
+    if dtype is not None:
+        _check_dtype(dtype)
+    expected = {name: weight.shape for name, weight in empty_model(model.config).named_parameters()}
+    weights, found = {}, {name: weight.detach() for name, weight in model.named_parameters()}
+    wrong = {
+        name
+        for name in found.keys() | expected.keys()
+        if name not in found or found[name].shape != expected.get(name)
+    }
+    if wrong:
+        raise TypeError(
+            f"this {kind} doesn't have the weights of a GPT2 (see {_some(wrong)}), so nobody could read "
+            f"them back; save the model that it was made from"
+        )
+    for name, weight in found.items():
+        _check_dtype(weight.dtype)
+        if weight.is_meta:
+            raise ValueError(f"{name} is on the meta device: it has no values that could be saved")
+        stored = weight.to(device="cpu", dtype=dtype or weight.dtype)
+        if not stored.isfinite().all():
+            remedy = "pass dtype=torch.float32" if weight.isfinite().all() else "save an earlier state"
+            raise ValueError(f"{name} holds NaN or infinity as {stored.dtype}; {remedy}")
+        weights[f"transformer.{name}"] = (stored.T if name.endswith(TRANSPOSED) else stored).contiguous()
+    return model, weights

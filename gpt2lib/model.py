@@ -30,8 +30,23 @@ def check_tokens(tokens: torch.Tensor, config: GPT2Config, start: int = 0) -> No
     """Raise ValueError unless `tokens` are ids (B, T) that a model of this config can read next.
 
     They must be int64 or int32, lie in the vocabulary, and fit into n_positions after the `start`
-    tokens that a cache already holds.
+    tokens that a cache already holds. Raises TypeError for what is no tensor.
     """
+    if not isinstance(tokens, torch.Tensor):
+        rows = tokens if isinstance(tokens, (list, tuple)) else ()
+        lengths = [len(row) for row in rows if isinstance(row, (list, tuple, torch.Tensor))]
+        if isinstance(tokens, str) or any(isinstance(row, str) for row in rows):
+            remedy = "encode each text first, and pass torch.tensor([tokenizer.encode(text)])"
+        elif len(set(lengths)) > 1:
+            remedy = (
+                f"the texts have {', '.join(map(str, lengths))} tokens, and all of a batch need the same "
+                f"number: pass one text at a time, or those of equal length together"
+            )
+        else:
+            remedy = "pass torch.tensor(rows) for several texts, torch.tensor([ids]) for one"
+        raise TypeError(
+            f"tokens are a {type(tokens).__name__}, but the model reads a tensor of ids (B, T); {remedy}"
+        )
     if tokens.ndim != 2 or tokens.numel() == 0:
         raise ValueError(
             f"tokens have shape {tuple(tokens.shape)}, but the model reads (B, T) with at least one token "
@@ -39,7 +54,8 @@ def check_tokens(tokens: torch.Tensor, config: GPT2Config, start: int = 0) -> No
         )
     if tokens.dtype not in (torch.int64, torch.int32):
         raise ValueError(
-            f"tokens are {tokens.dtype}, but ids are whole numbers; pass torch.int64 or torch.int32"
+            f"tokens are {tokens.dtype}, but the model reads ids as torch.int64 or torch.int32; "
+            f"if they are whole numbers, pass tokens.long()"
         )
     end = start + tokens.shape[1]
     if end > config.n_positions:
@@ -81,7 +97,7 @@ def initial_std(name: str, n_layer: int) -> float:
     """Return the standard deviation of a parameter's initial values, by its name; 0 means a constant.
 
     Matrices get 0.02. Those that write to the residual stream, two in each block, get it divided by
-    sqrt(2 * n_layer), so that the sum of all of them starts at the size of one. Source: Radford et
+    sqrt(2 * n_layer), so that the residual sum starts with the variance of a single term. Source: Radford et
     al. 2019, section 2.3; the 0.02 is from OpenAI's code.
     """
     if name.endswith("bias") or "ln_" in name:
@@ -90,7 +106,7 @@ def initial_std(name: str, n_layer: int) -> float:
 
 
 class GPT2(nn.Module):
-    """Predict the next token at every position.
+    """The whole model: from tokens to the logits of the next one, at every position.
 
     Source: Radford et al. 2019. The names of the weights are those of the published checkpoint:
     `wte` and `wpe` embed tokens and positions, `h` ("hidden layers") holds the blocks, `ln_f` is
@@ -98,6 +114,12 @@ class GPT2(nn.Module):
     """
 
     def __init__(self, config: GPT2Config):
+        """Make a model with fresh weights. Raises TypeError unless config is a GPT2Config."""
+        if not isinstance(config, GPT2Config):
+            raise TypeError(
+                f"config is {config!r:.60}, but GPT2 takes a GPT2Config; from_pretrained loads a model with "
+                f"its weights by its name, GPT2Config(**settings) takes settings"
+            )
         super().__init__()
         self.config = config
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
@@ -133,3 +155,16 @@ class GPT2(nn.Module):
             x = block(x, None if cache is None else cache[i])
         x = self.ln_f(x[:, -1:] if last_only else x)
         return unembed(x, self.wte.weight)
+
+    def new_cache(self, batch_size: int = 1, max_length: int | None = None) -> "KVCache":
+        """Return an empty cache that fits this model, for batch_size texts of at most max_length tokens.
+
+        max_length counts the prompt and the new tokens; None stands for n_positions. Raises ValueError
+        as `KVCache` does.
+        """
+        from gpt2lib.cache import KVCache  # chapter 7 builds it
+
+        weight = self.wte.weight
+        return KVCache(
+            self.config, batch_size, max_length=max_length, dtype=weight.dtype, device=weight.device
+        )

@@ -10,6 +10,21 @@ from gpt2lib.tokenizer import Tokenizer
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "filterwarnings", "ignore:the model has vocab_size"
+    )  # small models, big tokenizer
+
+
+@pytest.fixture(autouse=True)
+def _gradients_are_on():
+    """Every test begins as a user's program does; one that turned gradients off for all others fails."""
+    assert torch.is_grad_enabled()
+    yield
+    assert torch.is_grad_enabled()
+
+
 # Sizes that let nothing hide: 3 heads, D = 8 unlike any T, an eps that shows, V unlike C.
 SIZES = dict(vocab_size=311, n_positions=24, n_embd=24, n_layer=3, n_head=3, layer_norm_epsilon=0.1)
 
