@@ -13,7 +13,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which run nothing
     from gpt2lib.config import GPT2Config
     from gpt2lib.embeddings import embed, unembed
     from gpt2lib.fast import FastGPT2, fast
-    from gpt2lib.generation import complete, generate
+    from gpt2lib.files import ABANDONED
+    from gpt2lib.generation import LanguageModel, complete, generate
     from gpt2lib.mlp import MLP, gelu
     from gpt2lib.model import GPT2, Block, layer_norm
     from gpt2lib.sampling import Sampler, greedy, keep_top_k, keep_top_p, scale_temperature
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which run nothing
     )
 
 _MODULE_OF = {
+    "ABANDONED": "files",
     "Block": "model",
     "CausalSelfAttention": "attention",
     "END_OF_TEXT": "tokenizer",
@@ -40,6 +42,7 @@ _MODULE_OF = {
     "GPT2": "model",
     "GPT2Config": "config",
     "KVCache": "cache",
+    "LanguageModel": "generation",
     "LayerCache": "cache",
     "MLP": "mlp",
     "Progress": "training",
@@ -74,6 +77,7 @@ _MODULE_OF = {
     "unembed": "embeddings",
 }
 __all__ = [
+    "ABANDONED",
     "Block",
     "CausalSelfAttention",
     "END_OF_TEXT",
@@ -81,6 +85,7 @@ __all__ = [
     "GPT2",
     "GPT2Config",
     "KVCache",
+    "LanguageModel",
     "LayerCache",
     "MLP",
     "Progress",

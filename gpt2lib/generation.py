@@ -1,17 +1,54 @@
 """Writing text, one token at a time. Built in chapter 06."""
 
 from collections.abc import Callable, Iterator
+from numbers import Integral
+from typing import Any, Protocol
 
 import torch
 
 from gpt2lib.cache import KVCache
-from gpt2lib.model import GPT2, check_tokens
+from gpt2lib.config import GPT2Config
+from gpt2lib.model import check_tokens
 from gpt2lib.sampling import greedy
 from gpt2lib.tokenizer import Tokenizer
 
 
+class LanguageModel(Protocol):
+    """What generation needs of a module: a GPT2, what chapter 10 makes of it, or a model of your own."""
+
+    config: GPT2Config
+
+    def __call__(
+        self, tokens: torch.Tensor, cache: KVCache | None = None, *, last_only: bool = False
+    ) -> torch.Tensor:
+        """Return the logits of the token that follows each token, as `GPT2.forward` does."""
+
+    def new_cache(self, batch_size: int = 1, max_length: int | None = None) -> KVCache:
+        """Return an empty cache that fits the model, as `GPT2.new_cache` does."""
+
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Return the weights; tokens go where they are."""
+
+
+def _check_arguments(model: Any, max_new_tokens: Any, sampler: Any, stop_token: Any = None) -> None:
+    """Raise TypeError or ValueError for arguments that generation would stumble over later."""
+    if not all(hasattr(model, name) for name in ("__call__", "config", "new_cache", "parameters")):
+        raise TypeError(
+            f"model is a {type(model).__name__}, but it must be a GPT2 or one that fast made; "
+            f"of a wrapped model pass model.module"
+        )
+    if not isinstance(max_new_tokens, Integral):
+        raise TypeError(f"max_new_tokens is {max_new_tokens!r}, but it must be a whole number")
+    if max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens is {max_new_tokens}, but it must be 0 or more")
+    if not callable(sampler):
+        raise TypeError(f"sampler is {sampler!r}, but it must be greedy or a Sampler, as Sampler(0.8)")
+    if not isinstance(stop_token, Integral | None):
+        raise TypeError(f"stop_token is {stop_token!r}, but it must be one id, or None")
+
+
 def generate(
-    model: GPT2,
+    model: LanguageModel,
     tokens: torch.Tensor,
     max_new_tokens: int,
     *,
@@ -19,25 +56,20 @@ def generate(
     stop_token: int | None = None,
     use_cache: bool = True,
 ) -> Iterator[torch.Tensor]:
-    """Yield the token that continues each text of a batch, one step at a time.
+    """Yield the next token of every text in the batch, one step at a time.
 
     tokens (B, T) -> max_new_tokens times (B,). It ends early once every text has drawn stop_token;
     a text that ended before the others goes on with stop_token. With use_cache each step reads one
     new token, without it the whole text. A text that outgrows n_positions is continued from its
     last n_positions tokens, without a cache: each token then stands at another position than
     before, so nothing computed for the old position can be used again. Raises ValueError if the
-    tokens are not ids that the model can read.
+    tokens are not ids that the model can read, TypeError for arguments of another kind.
     """
+    _check_arguments(model, max_new_tokens, sampler, stop_token)
     check_tokens(tokens, model.config)
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens is {max_new_tokens}, but it must be 0 or more")
     limit = model.config.n_positions
-    cache = None
-    if use_cache:
-        room = min(tokens.shape[1] + max_new_tokens, limit)
-        weight = model.wte.weight
-        dtype = getattr(model, "cache_dtype", weight.dtype)  # a model of chapter 10 may want another one
-        cache = KVCache(model.config, len(tokens), max_length=room, dtype=dtype, device=weight.device)
+    room = min(tokens.shape[1] + max_new_tokens, limit)
+    cache = model.new_cache(len(tokens), room) if use_cache else None
 
     @torch.no_grad()
     def steps() -> Iterator[torch.Tensor]:
@@ -60,7 +92,7 @@ def generate(
 
 
 def complete(
-    model: GPT2,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     prompt: str,
     max_new_tokens: int = 100,
@@ -69,9 +101,16 @@ def complete(
 ) -> str:
     """Return the prompt with what the model writes after it, up to the end of the text it writes.
 
-    `<|endoftext|>` as the prompt asks for a text from nothing. Raises ValueError if the prompt is
-    empty or longer than the model reads.
+    `<|endoftext|>` as the prompt asks for a text from nothing. Ids that the tokenizer doesn't have are
+    never drawn. Raises ValueError if the prompt is empty or longer than the model reads, TypeError for
+    arguments of another kind.
     """
+    if not isinstance(prompt, str):
+        raise TypeError(
+            f"prompt is a {type(prompt).__name__}, but complete continues one text, a str; call it for each "
+            f"text, or give generate a batch of texts with equally many tokens"
+        )
+    _check_arguments(model, max_new_tokens, sampler)
     ids = tokenizer.encode(prompt, allow_special=True)
     if not ids:
         raise ValueError(
@@ -82,8 +121,15 @@ def complete(
         raise ValueError(
             f"the prompt has {len(ids)} tokens but this model reads at most {limit} (n_positions); shorten it"
         )
-    tokens = torch.tensor([ids], device=model.wte.weight.device)
-    for new in generate(model, tokens, max_new_tokens, sampler=sampler, stop_token=tokenizer.end_of_text):
+    known = tokenizer.vocab_size  # a model may have more rows than that, for padding or added tokens
+    tokens = torch.tensor([ids], device=next(model.parameters()).device)
+    for new in generate(
+        model,
+        tokens,
+        max_new_tokens,
+        sampler=lambda logits: sampler(logits[:, :known]),
+        stop_token=tokenizer.end_of_text,
+    ):
         if new.item() != tokenizer.end_of_text:
             ids.append(new.item())
     return tokenizer.decode(ids)

@@ -2,13 +2,24 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import torch
 
 
 def greedy(logits: torch.Tensor) -> torch.Tensor:
-    """Return the most likely token of each row: (B, V) -> (B,)."""
+    """Return the most likely token of each row: (B, V) -> (B,). Raises ValueError if there is NaN."""
+    _refuse_nan(logits)
     return logits.argmax(dim=-1)
+
+
+def _refuse_nan(logits: torch.Tensor) -> None:
+    """Raise ValueError for logits that hold NaN, of which the first id would win every time."""
+    if logits.isnan().any():
+        raise ValueError(
+            "the logits hold NaN, so the model's weights are damaged, as by a training run that diverged; "
+            "load an earlier checkpoint"
+        )
 
 
 def scale_temperature(logits: torch.Tensor, t: float) -> torch.Tensor:
@@ -17,9 +28,9 @@ def scale_temperature(logits: torch.Tensor, t: float) -> torch.Tensor:
     (B, V) -> (B, V). At t = 0 only the most likely token stays possible, the first one of a tie.
     Raises ValueError if t is negative or not finite.
     """
-    if not 0 <= t < math.inf:
+    if not isinstance(t, Real) or not 0 <= t < math.inf:
         raise ValueError(
-            f"temperature is {t}, but it must be 0 (greedy) or more; usual values are 0.7 to 1.0"
+            f"temperature is {t!r}, but it must be a number, 0 (greedy) or more; usual values are 0.7 to 1.0"
         )
     if t == 0:
         best = logits.argmax(dim=-1, keepdim=True)
@@ -33,8 +44,8 @@ def keep_top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
     (B, V) -> (B, V). Keeps exactly k, of equal logits the one with the smaller id; all of them if
     k is larger than V. Raises ValueError if k is below 1. Source: Fan et al. 2018, section 5.4.
     """
-    if k < 1:
-        raise ValueError(f"top_k is {k}, but at least 1 token must stay possible; pass None to keep all")
+    if not isinstance(k, Integral) or k < 1:
+        raise ValueError(f"top_k is {k!r}, but it is a whole number of at least 1; pass None to keep all")
     order = logits.argsort(dim=-1, descending=True, stable=True)
     return logits.scatter(-1, order[..., k:], -math.inf)
 
@@ -45,9 +56,9 @@ def keep_top_p(logits: torch.Tensor, p: float) -> torch.Tensor:
     (B, V) -> (B, V). The token that crosses p stays, so at least one always does. Raises ValueError
     unless 0 < p <= 1. Source: Holtzman et al. 2019, section 3.1 ("nucleus sampling").
     """
-    if not 0 < p <= 1:
+    if not isinstance(p, Real) or not 0 < p <= 1:
         raise ValueError(
-            f"top_p is {p}, but it is a probability above 0 and at most 1; pass None to keep all"
+            f"top_p is {p!r}, but it is a probability above 0 and at most 1; pass None to keep all"
         )
     ranked, order = logits.sort(dim=-1, descending=True, stable=True)
     probabilities = ranked.softmax(dim=-1)
@@ -58,10 +69,10 @@ def keep_top_p(logits: torch.Tensor, p: float) -> torch.Tensor:
 
 @dataclass
 class Sampler:
-    """Draw the next token after temperature, then top-k, then top-p.
+    """A way to draw the next token: by temperature, then top-k, then top-p.
 
     The same generator state gives the same draws. Raises ValueError for values that
-    `scale_temperature`, `keep_top_k` or `keep_top_p` refuse.
+    `scale_temperature`, `keep_top_k` or `keep_top_p` refuse, TypeError if generator is none.
     """
 
     temperature: float = 1.0  # 0 is greedy
@@ -70,7 +81,12 @@ class Sampler:
     generator: torch.Generator | None = None  # None draws from torch's global one
 
     def __post_init__(self):
-        self.distribution(torch.zeros(1, 1))  # refuses bad settings now, not in the middle of a text
+        if not isinstance(self.generator, torch.Generator | None):
+            raise TypeError(
+                f"generator is {self.generator!r}, but it is a torch.Generator or None; "
+                f"for a seed pass torch.Generator().manual_seed(seed)"
+            )
+        self.distribution(torch.zeros(1, 1))  # reject bad settings here, not mid-generation
 
     def distribution(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the probabilities that `__call__` draws from: (B, V) -> (B, V)."""
@@ -82,5 +98,6 @@ class Sampler:
         return logits.softmax(dim=-1)
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return one drawn token for each row: (B, V) -> (B,)."""
+        """Return one drawn token for each row: (B, V) -> (B,). Raises ValueError if there is NaN."""
+        _refuse_nan(logits)
         return torch.multinomial(self.distribution(logits), 1, generator=self.generator).squeeze(-1)

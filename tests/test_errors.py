@@ -1,10 +1,14 @@
 """Bad input at every public edge: what was given, what is allowed, and nothing is lost."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
+import transformers
 
 from conftest import SIZES
-from gpt2lib import GPT2Config, KVCache, causal_mask, complete, generate
+from gpt2lib import GPT2, GPT2Config, KVCache, Sampler, causal_mask, complete, generate, greedy
 from gpt2lib.tokenizer import Tokenizer
 
 
@@ -56,11 +60,10 @@ def test_ids_of_a_wrong_shape_are_refused(small, shape):
         small(torch.ones(shape, dtype=torch.int64))
 
 
-@torch.no_grad()
 def test_a_full_cache_is_refused_and_stays_as_it_was(small):
     cache = KVCache(small.config, 1, max_length=6)
     small(tokens(T=5), cache)
-    before = [layer.k[:, :, :5].clone() for layer in cache.layers]
+    before = [layer.k[:, :, :5].detach().clone() for layer in cache.layers]
     with pytest.raises(ValueError, match="5 tokens.*2 more.*6"):
         small(tokens(T=2), cache)
     assert cache.length == 5
@@ -69,24 +72,116 @@ def test_a_full_cache_is_refused_and_stays_as_it_was(small):
     assert cache.length == 6
 
 
-@torch.no_grad()
 def test_a_cache_of_another_batch_size_is_refused(small):
     with pytest.raises(ValueError, match="B=2"):
         small(tokens(B=3), KVCache(small.config, 2))
 
 
-@torch.no_grad()
 def test_a_cache_of_another_model_is_refused(small):
     with pytest.raises(ValueError, match="H=2"):
         small(tokens(), KVCache(GPT2Config(**SIZES | {"n_head": 2}), 1))
 
 
+class Batch(list):
+    """A list by another name."""
+
+
+NOT_TOKENS = {
+    "a list": ([1, 2], "list.*torch.tensor"),
+    "rows": ([[1, 2], [3, 4]], "list.*torch.tensor"),
+    "a tuple": ((1, 2), "tuple.*torch.tensor"),
+    "another list": (Batch([1]), "Batch.*torch.tensor"),
+    "an array": (np.ones((1, 4), dtype=int), "ndarray.*torch.tensor"),
+    "a number": (5, "int.*torch.tensor"),
+    "nothing": (None, "NoneType.*torch.tensor"),
+    "a text": ("some text", "str.*tokenizer.encode"),
+    "texts": (["a", "b"], "list.*tokenizer.encode"),
+    "texts of different lengths": ([[1, 2], [3]], "2, 1 tokens.*one text at a time"),
+    "tensors of different lengths": ([torch.ones(3).long(), torch.ones(5).long()], "3, 5 tokens.*one text at a time"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_TOKENS)
+def test_what_is_no_tensor_of_ids_is_refused_with_what_to_pass(small, case):
+    given, reason = NOT_TOKENS[case]
+    for use in (
+        small,
+        lambda given: generate(small, given, 3),
+        lambda given: small(given, small.new_cache()),
+    ):
+        with pytest.raises(TypeError, match=reason):
+            use(given)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.uint32])
+def test_whole_numbers_of_another_dtype_get_the_way_to_convert_them(small, dtype):
+    with pytest.raises(ValueError, match=r"tokens\.long\(\)"):
+        small(tokens().to(dtype))
+
+
+GENERATION = {
+    "max_new_tokens is 2.0": {"max_new_tokens": 2.0},
+    "max_new_tokens is '5'": {"max_new_tokens": "5"},
+    "max_new_tokens is None": {"max_new_tokens": None},
+    "sampler is 0.8.*Sampler": {"sampler": 0.8},
+    "model is a str": {"model": "gpt2"},
+    "model is a DataParallel.*model.module": {"model": torch.nn.DataParallel(torch.nn.Linear(1, 1))},
+    "model is a Linear": {"model": torch.nn.Linear(1, 1)},
+}
+
+
+@pytest.mark.parametrize("reason", GENERATION)
+def test_arguments_of_another_kind_are_refused_at_once(small, reason):
+    options = {"model": small, "max_new_tokens": 3} | GENERATION[reason]
+    with pytest.raises(TypeError, match=reason):
+        generate(tokens=tokens(), **options)
+    with pytest.raises(TypeError, match=reason):
+        complete(tokenizer=Tokenizer.train("a b", 258), prompt="a", **options)
+
+
+@pytest.mark.parametrize("stop_token", [[1, 2], "x", 1.0, torch.tensor([1, 2])])
+def test_a_stop_token_is_one_id(small, stop_token):
+    with pytest.raises(TypeError, match="stop_token.*one id"):
+        generate(small, tokens(), 3, stop_token=stop_token)
+
+
+@pytest.mark.parametrize("prompt", [["a", "b"], b"a", 5, None, torch.tensor([[1]])])
+def test_complete_takes_one_text(small, prompt):
+    with pytest.raises(TypeError, match="one text"):
+        complete(small, Tokenizer.train("a b", 258), prompt)
+
+
+@pytest.mark.parametrize(
+    "config", ["gpt2", {"n_layer": 3}, None, transformers.GPT2Config()], ids=lambda c: type(c).__name__
+)
+def test_a_model_is_made_of_a_config(config):
+    with pytest.raises(TypeError, match="GPT2Config.*from_pretrained"):
+        GPT2(config)
+
+
+def test_a_cache_is_made_of_a_config(small):
+    for config in (small, "gpt2", None):
+        with pytest.raises(TypeError, match="KVCache takes the model's config"):
+            KVCache(config)
+
+
+@pytest.mark.parametrize(
+    "sampler", [greedy, Sampler(), Sampler(0.8, top_k=5), Sampler(top_p=0.9), Sampler(0)]
+)
+def test_a_damaged_model_writes_nothing(small, sampler):
+    small.wpe.weight.data[1, 3] = float("nan")
+    with pytest.raises(ValueError, match="NaN.*earlier checkpoint"):
+        next(generate(small, tokens(), 3, sampler=sampler))
+
+
 def test_a_cache_that_cannot_be_is_refused(small):
     with pytest.raises(ValueError, match="batch_size is 0"):
         KVCache(small.config, 0)
-    for length in (0, 25):
-        with pytest.raises(ValueError, match=f"max_length is {length}.*24"):
+    for length in (0, 25, 8.0, "8"):
+        with pytest.raises(ValueError, match=f"max_length is {length!r}.*24"):
             KVCache(small.config, 1, max_length=length)
+        with pytest.raises(ValueError, match=f"max_length is {length!r}.*24"):
+            small.new_cache(1, length)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +192,23 @@ def test_a_cache_that_cannot_be_is_refused(small):
         ({"n_layer": -1}, "n_layer is -1"),
         ({"vocab_size": 0}, "vocab_size is 0"),
         ({"n_positions": 1.5}, "n_positions is 1.5"),
+        ({"n_layer": True}, "n_layer is True"),
+        ({"n_layer": "12"}, "n_layer is '12'"),
         ({"layer_norm_epsilon": 0.0}, "layer_norm_epsilon"),
+        ({"layer_norm_epsilon": math.inf}, "layer_norm_epsilon is inf"),
+        ({"layer_norm_epsilon": math.nan}, "layer_norm_epsilon is nan"),
+        ({"layer_norm_epsilon": "1e-5"}, "layer_norm_epsilon is '1e-5'"),
+        ({"layer_norm_epsilon": None}, "layer_norm_epsilon is None"),
     ],
 )
 def test_sizes_that_no_gpt2_can_have_are_refused(sizes, reason):
     with pytest.raises(ValueError, match=reason):
         GPT2Config(**sizes)
+
+
+def test_sizes_may_be_numbers_of_numpy():
+    config = GPT2Config(n_embd=np.int64(24), n_head=np.int32(3))
+    assert config == GPT2Config(n_embd=24, n_head=3) and type(config.n_embd) is int
 
 
 def test_an_unknown_preset_is_refused():
@@ -126,7 +232,6 @@ def test_a_negative_number_of_new_tokens_is_refused(small):
     assert list(generate(small, tokens(), 0)) == []
 
 
-@torch.no_grad()
 def test_generation_stops_when_every_text_has_ended(small):
     plan = iter([[5, 7], [9, 5], [1, 1]])
 

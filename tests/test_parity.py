@@ -14,7 +14,6 @@ def largest_difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return (a - b).abs().max().item()
 
 
-@torch.no_grad()
 def test_logits_of_the_full_shape_equal_transformers(full_pair):
     theirs, model = full_pair
     assert sum(p.numel() for p in model.parameters()) == 124_439_808
@@ -25,7 +24,6 @@ def test_logits_of_the_full_shape_equal_transformers(full_pair):
     assert largest_difference(model(tokens), want) < TOLERANCE
 
 
-@torch.no_grad()
 def test_logits_of_the_full_shape_equal_transformers_at_full_length(full_pair):
     theirs, model = full_pair
     tokens = torch.randint(50257, (1, 1024), generator=torch.Generator().manual_seed(2))
@@ -46,7 +44,6 @@ def test_logits_of_the_full_shape_equal_transformers_at_full_length(full_pair):
     ],
     ids=str,
 )
-@torch.no_grad()
 def test_logits_of_odd_shapes_equal_transformers(change, tmp_path):
     sizes = SIZES | change
     theirs = their_model(**sizes)
@@ -56,7 +53,6 @@ def test_logits_of_odd_shapes_equal_transformers(change, tmp_path):
         assert largest_difference(model(tokens), theirs(tokens).logits) < TOLERANCE
 
 
-@torch.no_grad()
 def test_every_hidden_state_equals_transformers(pair):
     theirs, model = pair
     tokens = torch.randint(311, (2, 17), generator=torch.Generator().manual_seed(3))
@@ -77,7 +73,6 @@ def test_every_hidden_state_equals_transformers(pair):
         assert largest_difference(g, w) < TOLERANCE, f"after {layer} blocks"
 
 
-@torch.no_grad()
 def test_greedy_text_equals_transformers_over_200_tokens(full_pair):
     theirs, model = full_pair
     prompt = torch.randint(50257, (1, 20), generator=torch.Generator().manual_seed(4))
@@ -94,7 +89,6 @@ def test_greedy_text_equals_transformers_over_200_tokens(full_pair):
     assert len(set(got.tolist())) > 10  # a text of one token over and over would agree too easily
 
 
-@torch.no_grad()
 @pytest.mark.parametrize("B", [1, 3])
 @pytest.mark.parametrize(
     "steps", [[24], [1] * 24, [5] + [1] * 19, [5, 1, 7, 3, 8], [23, 1], [1, 23]], ids=str
@@ -111,14 +105,12 @@ def test_cached_logits_equal_uncached(pair, B, steps):
         assert largest_difference(got, want[:, start - T : start]) < TOLERANCE
 
 
-@torch.no_grad()
 def test_last_only_gives_the_last_row(pair):
     _, model = pair
     tokens = torch.randint(311, (3, 9), generator=torch.Generator().manual_seed(6))
     assert largest_difference(model(tokens, last_only=True), model(tokens)[:, -1:]) < 1e-5
 
 
-@torch.no_grad()
 def test_generate_is_the_same_with_and_without_a_cache(pair):
     _, model = pair
     tokens = torch.randint(311, (2, 4), generator=torch.Generator().manual_seed(7))
@@ -135,7 +127,6 @@ def test_generate_is_the_same_with_and_without_a_cache(pair):
     assert with_cache.tolist() == without.tolist()
 
 
-@torch.no_grad()
 def test_a_text_longer_than_n_positions_is_continued_from_its_last_window(pair):
     theirs, model = pair
     tokens = torch.randint(311, (1, 22), generator=torch.Generator().manual_seed(8))

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -105,7 +106,7 @@ def test_the_same_generator_state_gives_the_same_draws():
     assert draw(1) == draw(1) != draw(2)
 
 
-@pytest.mark.parametrize("t", [-1, -0.001, INF, math.nan])
+@pytest.mark.parametrize("t", [-1, -0.001, INF, math.nan, None, "0.7", [1.0]])
 def test_a_bad_temperature_is_refused(t):
     with pytest.raises(ValueError, match="temperature"):
         scale_temperature(LOGITS, t)
@@ -113,7 +114,7 @@ def test_a_bad_temperature_is_refused(t):
         Sampler(temperature=t)
 
 
-@pytest.mark.parametrize("k", [0, -1])
+@pytest.mark.parametrize("k", [0, -1, 5.0, "5", [5]])
 def test_a_bad_top_k_is_refused(k):
     with pytest.raises(ValueError, match="top_k"):
         keep_top_k(LOGITS, k)
@@ -121,9 +122,19 @@ def test_a_bad_top_k_is_refused(k):
         Sampler(top_k=k)
 
 
-@pytest.mark.parametrize("p", [0, -0.1, 1.0001, math.nan])
+@pytest.mark.parametrize("p", [0, -0.1, 1.0001, math.nan, "0.9", [0.9]])
 def test_a_bad_top_p_is_refused(p):
     with pytest.raises(ValueError, match="top_p"):
         keep_top_p(LOGITS, p)
     with pytest.raises(ValueError, match="top_p"):
         Sampler(top_p=p)
+
+
+@pytest.mark.parametrize("generator", [42, "cpu", torch.tensor(3)])
+def test_a_seed_is_no_generator(generator):
+    with pytest.raises(TypeError, match="torch.Generator\\(\\).manual_seed"):
+        Sampler(generator=generator)
+
+
+def test_settings_may_be_numbers_of_numpy():
+    assert Sampler(np.float32(0.5), np.int64(2), np.float64(0.9)).distribution(LOGITS).shape == LOGITS.shape

@@ -31,6 +31,11 @@ class FakeModel(nn.Module):
         self.wte = nn.Embedding(vocab_size, 2)
         self.calls = []
 
+    def new_cache(self, batch_size=1, max_length=None):
+        from gpt2lib.cache import KVCache
+
+        return KVCache(self.config, batch_size, max_length=max_length)
+
     def forward(self, tokens, cache=None, *, last_only=False):
         self.calls.append(tokens.shape[1])
         B, T = tokens.shape
