@@ -80,7 +80,7 @@ def private_operator(name: str) -> Callable[..., torch.Tensor]:
 
 
 NEAR = 0.0125  # how far the results for a vector may be off, as a mean, relative to their size
-ROWS = (1, 8, 64)  # how many vectors at a time the products are timed with
+ROWS = (1, 8, 256)  # how many vectors at a time the products are timed with
 CLEARLY = 1.1  # how many times as fast a product must be to be worth storing the weights once more
 SAMPLE = 4096  # rows of a weight that are enough to time a product
 
@@ -112,20 +112,17 @@ Key = tuple[str, str]  # what is tried, and in which way
 
 
 def seconds_in_turns(
-    calls: dict[Key, Callable[[], object]], before: Callable[[], object], rounds: int = 5
+    calls: dict[Key, Callable[[], object]], before: Callable[[], object], rounds: int = 7
 ) -> dict[Key, float]:
     """Return the median seconds of each call. They take turns, so that whatever else runs slows all alike.
 
-    `before` is called before each round. After two rounds a way drops out if it took more than twice as long
-    as the fastest for the same thing; "plain" stays. On a machine so slow or busy that half a second has
-    passed, three rounds must do.
+    `before` is called before each round. A way drops out if both its first two calls took more than twice as
+    long as the fastest one for the same thing; "plain" stays. On a machine so slow or busy that half a second
+    has passed, three rounds must do.
     """
-    began = perf_counter()
-    for call in calls.values():
-        call()  # the first time doesn't count: much is only set up then
-    times = {name: [] for name in calls}
-    for number in range(rounds):
-        if number > 2 and perf_counter() - began > 0.5:
+    began, times = perf_counter(), {key: [] for key in calls}
+    for number in range(1 + rounds):  # the first round counts for nothing else: much is only set up then
+        if number > 3 and perf_counter() - began > 0.5:
             break
         before()
         best = {}
@@ -136,7 +133,7 @@ def seconds_in_turns(
                 start = perf_counter()
                 call()
                 times[what, way].append(perf_counter() - start)
-    return {name: median(seconds) for name, seconds in times.items()}
+    return {key: median(seconds[1:]) for key, seconds in times.items()}
 
 
 def plain(weight: torch.Tensor, bias: torch.Tensor) -> Product:
@@ -310,7 +307,8 @@ def try_ways(
             except NotHere as reason:
                 trials[key] = Trial(*key, verdict=f"not here: {reason}")
     for rows in ROWS:
-        calls = {key: partial(product, matrices[key[0]][2][:rows]) for key, product in products.items()}
+        some = {what: x.repeat(-(-rows // len(x)), 1)[:rows] for what, (_, _, x) in matrices.items()}
+        calls = {key: partial(product, some[key[0]]) for key, product in products.items()}
         for key, seconds in seconds_in_turns(calls, before).items():
             trials[key].seconds += (seconds,)
     return list(trials.values())
@@ -323,7 +321,7 @@ def by_rows(one: Product, few: Product, many: Product) -> Product:
 
     def product(x: torch.Tensor) -> torch.Tensor:
         rows = x.numel() // x.shape[-1]
-        return (one if rows == 1 else few if rows <= 24 else many)(x)  # 24: about as far from 8 as from 64
+        return (one if rows == 1 else few if rows < 45 else many)(x)  # between 8 and 256
 
     return product
 
@@ -488,7 +486,7 @@ def remembering(product: Product, met: list[torch.Tensor]) -> Product:
     return remember
 
 
-def read_through(weights: list[torch.Tensor], most: int = 2**28) -> None:
+def read_through(weights: list[torch.Tensor], most: int = 2**27) -> None:
     """Read weights of at most `most` bytes, so that the chip's cache holds them and nothing older."""
     for weight in weights:
         most -= weight.nbytes
