@@ -26,6 +26,19 @@ from course.source import (
 # what a constant may call: nothing that takes long, prints, or depends on when it is called
 PURE = {"float", "int", "str", "bytes", "tuple", "list", "set", "frozenset", "dict", "range", "len", "sum"}
 PURE |= {"min", "max", "abs", "sorted", "math", "re", "regex", "torch.finfo", "torch.tensor"}
+PURE_METHODS = {
+    "join",
+    "format",
+    "split",
+    "encode",
+    "decode",
+    "replace",
+    "strip",
+    "lower",
+    "upper",
+    "copy",
+    "union",
+}
 NOT_PLAIN = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr, ast.Lambda)
 
 
@@ -193,11 +206,11 @@ def is_plain(value: ast.expr | None) -> bool:
     for node in ast.walk(value) if value else ():
         if isinstance(node, NOT_PLAIN):
             return False
-        if (
-            isinstance(node, ast.Call)
-            and not {ast.unparse(node.func), ast.unparse(node.func).split(".")[0]} & PURE
-        ):
-            return False
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            method = getattr(node.func, "attr", "")
+            if not ({called, called.split(".")[0]} & PURE or method in PURE_METHODS):
+                return False
     return value is not None
 
 

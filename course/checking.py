@@ -21,7 +21,6 @@ from course.verdicts import Verdict, examine
 
 handed_out = []  # the references that `check` has returned: not the learner's own work
 hints_given = Counter()
-checked = []  # the numbers of the exercises that were checked, latest last
 COLOURS = {"✓": "#009E73", "✗": "#D55E00", "○": "#6b7280", "?": "#0072B2"}
 
 
@@ -65,7 +64,6 @@ def check(answer: Callable) -> Callable:
         text = "This is the library's version. Run the cell with your own code again, then this one."
         display(Note("○", title, text))
         return answer
-    checked.append(exercise.number)
     verdict = verdict_on(exercise, answer)
     display(note(title, exercise, verdict))
     remember(exercise, "✓" if verdict.passed else "✗" if verdict.written else "○")
@@ -143,19 +141,6 @@ def hint(number: str, which: int | None = None) -> None:
         answer = f"solutions/{exercise.chapter.name}"
         text += f"\n\nThis was the last hint. The worked answer is in {answer}, at this exercise."
     display(Note("?", title, text))
-
-
-def keep(chapter: str = "") -> None:
-    """Write the chapter's modules of gpt2lib from your saved notebook: your answers where they pass.
-
-    chapter is "03", say; by default the one whose exercise was checked last.
-    """
-    from course.keeping import keep as keep_now
-
-    chapter = chapter or (checked[-1].split(".")[0] if checked else "")
-    if not chapter:
-        raise ValueError('no exercise was checked yet, so pass the chapter: keep("03")')
-    print(keep_now(f"{int(chapter):02}_"))
 
 
 if get_ipython():

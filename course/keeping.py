@@ -25,6 +25,7 @@ from course.source import HERE, Course, CourseError, code_cells, module_of, read
 from course.trial import try_out
 
 YOURS = re.compile(r"^Yours: (.+?)\.$", re.M)
+RESTART = "Restart the kernel of any open notebook to use your code."
 SAVE = "save the notebook (Ctrl+S, or Cmd+S on a Mac), then keep again"
 
 
@@ -107,7 +108,8 @@ def keep(only: str | int = "", course: Course = HERE) -> str:
                 report.append(f"chapter {int(chapter.name[:2])}: {error}")
     if not report:
         return f"nothing to keep: no exercise of {chosen[0].stem} goes into the library"
-    return "\n".join(report)
+    lines = "\n".join(report).splitlines()
+    return "\n".join([line for line in lines if line != RESTART] + [RESTART] * (RESTART in lines))
 
 
 def found_at(text: str, course: Course) -> Path | None:
@@ -162,7 +164,7 @@ def keep_notebook(
     if len(report) == len(remarks):
         return f"nothing to keep: no exercise of {chapter.stem} goes into the library"
     if kept:
-        report.append("Restart the kernel of any open notebook to use your code.")
+        report.append(RESTART)
     return "\n".join(report)
 
 

@@ -1,5 +1,6 @@
 """The learner's code becomes the library, comes back, and moves into a new edition; nothing is lost."""
 
+import ast
 import json
 import os
 import shutil
@@ -191,6 +192,32 @@ def test_a_progress_that_cannot_be_written_costs_nothing_and_is_said_once(
     assert recorded(course) == {}
     assert progress(course).states["causal_mask"] == "✓"  # this kernel still knows it
     monkeypatch.setattr("course.mapping.checked", {})
+
+
+PLAIN = [
+    "3",
+    "-1e-5",
+    "(1, [2, {3}])",
+    "{'a': 1}",
+    "math.sqrt(2 / math.pi)",
+    "float('-inf')",
+    "'|'.join(['a'])",
+]
+PLAIN += ["re.compile('a')", "torch.finfo(torch.float32).min", "[i for i in range(3)]", "tuple[bytes, bytes]"]
+RUNS = [
+    "time.time()",
+    "sys.exit(0)",
+    "open('x')",
+    "print('x')",
+    "causal_mask(3, 5)",
+    "from_pretrained('tales')",
+]
+RUNS += ["lambda x: x", "(n := 3)", "[f(i) for i in range(3)]", "torch.load('x')", "input()", "os.listdir()"]
+
+
+@pytest.mark.parametrize("text", PLAIN + RUNS)
+def test_only_constants_that_run_nothing_come_along(text):
+    assert answers.is_plain(ast.parse(text).body[0].value) == (text in PLAIN)
 
 
 def test_two_keeps_at_once_take_turns(tmp_path):
