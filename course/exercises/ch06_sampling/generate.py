@@ -136,4 +136,25 @@ def by_window(model, tokens, max_new_tokens, *, sampler=None, stop_token=None, u
             return
 
 
-styles = [by_list, by_window]
+def by_recursion(model, tokens, max_new_tokens, *, sampler=None, stop_token=None, use_cache=True):
+    def steps(text, cache, ended, left):
+        if left == 0:
+            return
+        fits = cache is not None and text.shape[1] <= model.config.n_positions
+        if fits:
+            logits = model(text[:, cache.length :], cache)
+        else:
+            logits = model(text[:, -model.config.n_positions :])
+        new = (sampler or (lambda logits: logits.argmax(-1)))(logits[:, -1])
+        if stop_token is not None:
+            new = new.where(~ended, stop_token)
+            ended = ended | (new == stop_token)
+        yield new
+        if not ended.all():
+            yield from steps(torch.hstack([text, new[:, None]]), cache, ended, left - 1)
+
+    cache = KVCache(model.config, len(tokens)) if use_cache else None
+    return steps(tokens, cache, torch.zeros(len(tokens), dtype=torch.bool), max_new_tokens)
+
+
+styles = [by_list, by_window, by_recursion]
