@@ -34,7 +34,6 @@ import torch
 import transformers
 from matplotlib import pyplot as plt
 
-from gpt2lib.cache import KVCache
 from gpt2lib.checkpoint import from_pretrained, save_pretrained
 from gpt2lib.config import GPT2Config
 from gpt2lib.fast import BFLOAT16, NotHere, fast, float32_in_parts, onednn, plain
@@ -106,7 +105,7 @@ def ours(model: torch.nn.Module) -> Stepwise:
     """Run a model of this library."""
 
     def start(prompt: list[int], texts: int = 1):
-        cache = KVCache(model.config, texts, dtype=getattr(model, "cache_dtype", None))
+        cache = model.new_cache(texts)
         new = torch.tensor([prompt] * texts)
 
         @torch.inference_mode()

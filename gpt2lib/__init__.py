@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # for type checkers and editors, which run nothing
     from gpt2lib.config import GPT2Config
     from gpt2lib.embeddings import embed, unembed
     from gpt2lib.fast import FastGPT2, fast
-    from gpt2lib.files import ABANDONED
     from gpt2lib.generation import LanguageModel, complete, generate
     from gpt2lib.mlp import MLP, gelu
     from gpt2lib.model import GPT2, Block, layer_norm
@@ -34,7 +33,6 @@ if TYPE_CHECKING:  # for type checkers and editors, which run nothing
     )
 
 _MODULE_OF = {
-    "ABANDONED": "files",
     "Block": "model",
     "CausalSelfAttention": "attention",
     "END_OF_TEXT": "tokenizer",
@@ -77,7 +75,6 @@ _MODULE_OF = {
     "unembed": "embeddings",
 }
 __all__ = [
-    "ABANDONED",
     "Block",
     "CausalSelfAttention",
     "END_OF_TEXT",

@@ -351,7 +351,11 @@ def _checked(model: nn.Module, dtype: torch.dtype | None) -> tuple[GPT2, dict[st
         model = inner  # of torch.compile, or DistributedDataParallel and its like
     kind = type(model).__name__
     if not isinstance(model, nn.Module) or not isinstance(getattr(model, "config", None), GPT2Config):
-        raise TypeError(f"model is a {kind}, but save_pretrained writes a GPT2 of gpt2lib")
+        config = type(getattr(model, "config", None)).__name__
+        raise TypeError(
+            f"model is a {kind} with a {config} as its config, but save_pretrained writes a GPT2 with the "
+            f"GPT2Config of gpt2lib"
+        )
     if dtype is not None:
         _check_dtype(dtype)
     expected = {name: weight.shape for name, weight in empty_model(model.config).named_parameters()}
