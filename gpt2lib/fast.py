@@ -506,7 +506,7 @@ class FastGPT2(nn.Module):
     def __init__(self, model: GPT2, weights: str):
         """Prepare every matrix of model; the memory of embeddings and LayerNorms is shared with it."""
         super().__init__()
-        kind, self.config, self.cache_dtype = KINDS[weights], model.config, torch.float32
+        kind, self.config, self._cache_dtype = KINDS[weights], model.config, torch.float32
         self.wte = nn.Embedding.from_pretrained(model.wte.weight.detach())
         self.wpe = nn.Embedding.from_pretrained(model.wpe.weight.detach())
         self.ln_f = norm_of(model.ln_f)
@@ -530,7 +530,7 @@ class FastGPT2(nn.Module):
                 block.in_bfloat16 = True
         largest = max(F.linear(x, weight, bias).abs().max() for weight, bias, x in matrices[:-1:4])
         if largest < 1000:  # float16 overflows above 65504; this leaves headroom for other texts
-            self.cache_dtype = kind.cache_dtype
+            self._cache_dtype = kind.cache_dtype
 
     def _choose_products(self, kind: Kind, matrices: list[Matrix]) -> None:
         """Try all ways, and give each block, and the head, the fastest products that are near enough."""
@@ -567,7 +567,7 @@ class FastGPT2(nn.Module):
 
         It holds the dtype that suits the weights; any other floating dtype will do, too.
         """
-        return KVCache(self.config, batch_size, max_length=max_length, dtype=self.cache_dtype)
+        return KVCache(self.config, batch_size, max_length=max_length, dtype=self._cache_dtype)
 
     @torch.no_grad()
     @torch.autocast("cpu", enabled=False)  # the dtypes are chosen already
