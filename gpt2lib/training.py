@@ -156,6 +156,14 @@ def _row_of_ids(tokens: Tokens) -> torch.Tensor:
     return tokens
 
 
+def _to_device(ids: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return ids as int64 on the device; a GPU fetches them while it is still busy with something else."""
+    ids = ids.long()
+    if ids.is_cpu and device.type == "cuda":
+        return ids.pin_memory().to(device, non_blocking=True)
+    return ids.to(device)
+
+
 class Trainer:
     """Update a model's weights, one batch at a time; iterating over it trains.
 
@@ -227,7 +235,7 @@ class Trainer:
         device = next(self.model.parameters()).device
         inputs, targets = sample_batch(self.tokens, config.batch_size, config.context, self.generator)
         inputs, targets = (
-            part.chunk(self.processes)[self.rank].to(device).long() for part in (inputs, targets)
+            _to_device(part.chunk(self.processes)[self.rank], device) for part in (inputs, targets)
         )
         loss = torch.zeros((), device=device)
         micro_batches = zip(inputs.chunk(config.micro_batches), targets.chunk(config.micro_batches))
@@ -350,7 +358,7 @@ def mean_loss(model: nn.Module, tokens: Tokens, context: int, batch_size: int = 
     total = 0.0
     for start, done in zip(starts.split(batch_size), scored.split(batch_size)):
         places = start[:, None] + torch.arange(context + 1)  # (B, context + 1)
-        stretches = tokens[places].to(device).long()
+        stretches = _to_device(tokens[places], device)
         logits = model(stretches[:, :-1])
         losses = F.cross_entropy(logits.flatten(0, 1), stretches[:, 1:].flatten(), reduction="none")
         total += losses[(places[:, 1:] > done[:, None]).flatten().to(device)].double().sum().item()

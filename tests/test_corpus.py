@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gpt2lib import Tokenizer, corpus
+from gpt2lib import GPT2, GPT2Config, Tokenizer, TrainingConfig, corpus, train
 from gpt2lib.corpus import open_corpus, read_pieces, read_text
 
 END = "<|endoftext|>"
@@ -216,3 +217,15 @@ def test_a_text_that_is_none_is_refused(tmp_path, tokenizer, text, reason):
     with pytest.raises((ValueError, FileNotFoundError), match=reason):
         open_corpus(tmp_path / "t.txt", tmp_path / "out", tokenizer)
     assert not list(tmp_path.glob("out/tokens.bin"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file with a hole takes room there")
+def test_a_model_trains_on_ten_billion_mapped_tokens(tmp_path):
+    path = tmp_path / "tokens.bin"
+    with path.open("wb") as file:
+        file.truncate(2 * 10**10)
+    model = GPT2(GPT2Config(16, 8, 8, 1, 2))
+    progress = next(
+        train(model, np.memmap(path, "<u2", mode="r"), TrainingConfig(1, batch_size=2, context=8))
+    )
+    assert progress.loss == pytest.approx(np.log(16), abs=0.2)
