@@ -28,12 +28,13 @@ def replacing_together(
     directory = Path(directory)
     for left in directory.glob(".*.part"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > ABANDONED:
+            if time.time() - left.stat().st_mtime > ABANDONED and not any(left.glob("kept/*")):
                 shutil.rmtree(left)
     folder = Path(tempfile.mkdtemp(prefix=".", suffix=".part", dir=directory))
+    kept = folder / "kept"
     try:
-        (folder / "kept").mkdir()
-        mode = (folder / "kept").stat().st_mode & 0o666
+        kept.mkdir()
+        mode = kept.stat().st_mode & 0o666
         yield folder
         new = [path for path in folder.iterdir() if path.is_file()]
         for path in new:
@@ -46,8 +47,10 @@ def replacing_together(
         if key is not None and len(names) > 1:
             names.add(key)
         _exchange(directory, folder, sorted(names, key=lambda name: name == key))
+        shutil.rmtree(kept, ignore_errors=True)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if not any(kept.glob("*")):  # old files that could not be moved back are not thrown away
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _same(path: Path, other: Path) -> bool:

@@ -450,9 +450,9 @@ def moves(monkeypatch, after, then=input_output_error):
     seen, move = [], Path.replace
 
     def counted(self, target):
-        if len(seen) == after:
-            then()
         seen.append((self, target))
+        if len(seen) == after + 1:
+            then()
         return move(self, target)
 
     monkeypatch.setattr(Path, "replace", counted)
@@ -475,6 +475,21 @@ def test_a_save_that_fails_between_two_files_leaves_the_old_set(small, tmp_path,
             else:
                 break
     assert len(seen) > 15 and readable(tmp_path)[:3] == (2, 300, 262)
+
+
+def test_old_files_that_cannot_be_moved_back_are_not_thrown_away(small, saved, monkeypatch):
+    (saved / "vocab.json").unlink()  # so that more than one file is new
+    before, (other, tokenizer), move = contents(saved), another(small), Path.replace
+
+    def once(self, target):
+        if target == saved / "model.safetensors":
+            raise OSError(5, "Input/output error")
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", once)
+    with pytest.raises(OSError, match="Input/output"):
+        save_pretrained(other, tokenizer, saved)
+    assert next(saved.glob(".*.part/kept/model.safetensors")).read_bytes() == before["model.safetensors"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="only a fork can be killed where it counts")
