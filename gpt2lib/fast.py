@@ -462,8 +462,9 @@ class FastBlock(nn.Module):
         qkv = make_qkv(F.layer_norm(x, *ln_1)).float()
         q, k, v = qkv.view(B, T, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, D)
         if cache is not None:
-            kept = cache.k.dtype
-            k, v = cache.append(k.to(kept), v.to(kept))  # (B, H, T, D) -> (B, H, S, D)
+            kept = cache.append(k.to(cache.k.dtype), v.to(cache.v.dtype))  # (B, H, T, D) -> (B, H, S, D)
+            if cache.length > T:  # else k and v are all there is, and not rounded yet
+                k, v = kept
         x = x + mix_heads(merge_heads(self.attend(q, k, v)))
         return x + narrow(F.gelu(widen(F.layer_norm(x, *ln_2)), approximate="tanh"))
 
