@@ -351,8 +351,8 @@ def take(out: Path) -> FileLock:
         raise OSError(
             f"--out {out} is no directory that can be written to ({error.strerror}); pass another one"
         ) from error
-    for left in out.glob(".*.part"):  # by a run that was killed
-        left.unlink()
+    for left in out.glob(".*.part"):  # by a run that was killed; its state has all that they hold
+        shutil.rmtree(left, ignore_errors=True)
     return lock
 
 
