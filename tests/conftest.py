@@ -92,3 +92,25 @@ def saved(small, gpt2_tokenizer, tmp_path):
 def largest(difference: torch.Tensor) -> float:
     """Return the largest absolute value."""
     return difference.abs().max().item()
+
+
+@pytest.fixture(scope="session")
+def tales():
+    """The model that comes with gpt2lib, and its tokenizer."""
+    return from_pretrained("tales")
+
+
+@pytest.fixture(scope="module")
+def made(tales):
+    """Each explorable under its name."""
+    from course import play
+
+    model, tokenizer = tales
+    return {
+        "attention": play.attention(model, tokenizer, layer=1, head=2),
+        "cache": play.cache(model, tokenizer),
+        "loop": play.loop(model, tokenizer, temperature=0.8, top_k=50, top_p=0.9),
+        "neighbors": play.neighbors(model, tokenizer),
+        "stream": play.stream(model, tokenizer),
+        "tokenizer_box": play.tokenizer_box({"GPT-2": Tokenizer.gpt2(), "tales": tokenizer}),
+    }

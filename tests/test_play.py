@@ -20,25 +20,6 @@ NAMES = play.__all__
 TEXTS = ["", "The wolf", "naïve 🙂 中", "a\tb\n\n c", "the " * 400]
 
 
-@pytest.fixture(scope="module")
-def tales():
-    return gpt2lib.from_pretrained("tales")
-
-
-@pytest.fixture(scope="module")
-def made(tales):
-    """Each explorable under its name."""
-    model, tokenizer = tales
-    return {
-        "attention": play.attention(model, tokenizer, layer=1, head=2),
-        "cache": play.cache(model, tokenizer),
-        "loop": play.loop(model, tokenizer, temperature=0.8, top_k=50, top_p=0.9),
-        "neighbors": play.neighbors(model, tokenizer),
-        "stream": play.stream(model, tokenizer),
-        "tokenizer_box": play.tokenizer_box({"GPT-2": gpt2lib.Tokenizer.gpt2(), "tales": tokenizer}),
-    }
-
-
 def ask(explorable, question: str, **details) -> dict:
     """Return the answer to a question as it travels."""
     message = {"id": 7, "question": question, "details": details}

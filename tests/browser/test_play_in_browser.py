@@ -25,24 +25,6 @@ READY = """async () => {
 
 
 @pytest.fixture(scope="module")
-def tales():
-    return gpt2lib.from_pretrained("tales")
-
-
-@pytest.fixture(scope="module")
-def made(tales):
-    model, tokenizer = tales
-    return {
-        "attention": play.attention(model, tokenizer, layer=1, head=2),
-        "cache": play.cache(model, tokenizer),
-        "loop": play.loop(model, tokenizer, temperature=0.8, top_k=50, top_p=0.9),
-        "neighbors": play.neighbors(model, tokenizer),
-        "stream": play.stream(model, tokenizer),
-        "tokenizer_box": play.tokenizer_box({"GPT-2": gpt2lib.Tokenizer.gpt2(), "tales": tokenizer}),
-    }
-
-
-@pytest.fixture(scope="module")
 def site(page):
     """A page that can open each explorable, fed by gpt2.js."""
     page.route("**/play.html", lambda route: route.fulfill(content_type="text/html", body=PAGE))
