@@ -55,7 +55,7 @@ def test_make_pins_what_pip_asks_for():
 def test_make_help_tells_of_every_target():
     text = (ROOT / "Makefile").read_text()
     targets = re.search(r"^\.PHONY: (.*)$", text, re.M)[1].split()
-    said = subprocess.run(["make"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    said = subprocess.run(["make", "--no-print-directory"], capture_output=True, text=True, cwd=ROOT, check=True).stdout
     assert [line.split()[1] for line in said.splitlines()] == targets
     assert all(len(line.split(maxsplit=2)[2]) > 8 for line in said.splitlines())
 
