@@ -1,4 +1,4 @@
-"""One look for every picture and text of the course: colours that colour-blind readers can tell apart."""
+"""One look for every picture and text of the course: colors that color-blind readers can tell apart."""
 
 import base64
 import io
@@ -22,25 +22,29 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#000000",
 )
 GREY, PALE = "#6b7280", "#e5e7eb"
+SHARES, SIGNED = "Blues", "RdBu_r"  # maps: white to blue from nothing to all; white in the middle for 0
 STYLE = {
     "axes.grid": False,
     "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY]),
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlesize": 11,
+    "axes.titlesize": 13,
     "axes.titlelocation": "left",
     "figure.constrained_layout.use": True,
     "figure.dpi": 110,
-    "figure.figsize": (7.0, 3.2),
-    "font.size": 10,
-    "image.cmap": "cividis",
+    "figure.figsize": (8.0, 3.8),
+    "font.size": 12,
+    "image.cmap": SHARES,
     "svg.hashsalt": "gpt2",
 }
 mpl.rcParams.update(STYLE)
 
 
-def show(figure: Figure, alt: str) -> None:
-    """Show a figure below the cell, with `alt` telling what is to be seen for those who can't see it."""
+def show(figure: Figure, alt: str, caption: str = "") -> None:
+    """Show a figure below the cell, with a caption in Markdown that says what to see in it.
+
+    `alt` tells the same in full for those who can't see the picture.
+    """
     png = io.BytesIO()
     figure.savefig(png, format="png", metadata={"Software": None})
     plt.close(figure)
@@ -49,6 +53,8 @@ def show(figure: Figure, alt: str) -> None:
         metadata={"image/png": {"alt": alt}},
         raw=True,
     )
+    if caption:
+        display({"text/markdown": f"*{caption}*", "text/plain": caption}, raw=True)
 
 
 def wrapped(text: str, width: int = 90) -> str:

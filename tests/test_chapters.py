@@ -1,0 +1,128 @@
+"""What every chapter's page has in common: how it begins and ends, what it shows and what it folds away."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CHAPTERS = sorted(path.name for path in (ROOT / "solutions").glob("*.ipynb"))
+TEMPLATE = re.compile(r"^# \d\d? · .+\n\n\*\*.+?\?.*?\*\*", re.S)
+
+
+@pytest.fixture(params=CHAPTERS)
+def page(request):
+    return nbformat.read(ROOT / "solutions" / request.param, as_version=4)
+
+
+def code(page):
+    return [cell for cell in page.cells if cell.cell_type == "code"]
+
+
+def text(page):
+    return "\n\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")
+
+
+def folded(cell):
+    return bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
+
+
+def gaps(cell):
+    return "### BEGIN SOLUTION" in cell.source
+
+
+def pictures(cell):
+    return [i for i, out in enumerate(cell.get("outputs", ())) if "image/png" in out.get("data", {})]
+
+
+def test_it_begins_with_a_question_and_what_one_will_be_able_to_do(page):
+    first = page.cells[0].source
+    assert TEMPLATE.match(first), "the title, then a question in bold"
+    goals = re.search(r"By the end.*?\n((?:\n?- .*(?:\n  .*)*)+)", first)
+    assert goals and 3 <= len(re.findall(r"^- ", goals[1], re.M)) <= 5, "'By the end …' and 3 to 5 objectives"
+    assert "You need" in first and "Shift+Enter" in first
+
+
+def test_the_minutes_are_honest(page):
+    said = int(re.search(r"[Aa]bout (\d+) minutes", page.cells[0].source)[1])
+    exercises = [int(n) for n in re.findall(r"^### Exercise .* (\d+) minutes", text(page), re.M)]
+    assert sum(exercises) <= said <= 3 * sum(exercises) or not exercises
+
+
+def test_the_first_thing_to_see_stands_near_the_top(page):
+    assert any(pictures(cell) or "play." in cell.source for cell in page.cells[:6])
+
+
+def test_nothing_stands_between_an_exercise_and_its_gap(page):
+    for at, cell in enumerate(page.cells):
+        if gaps(cell):
+            before = page.cells[at - 1]
+            assert before.cell_type == "markdown" and re.search(r"^### Exercise ", before.source, re.M), (
+                f"before the gap {cell.source[:80]!r} stands {before.source[:80]!r}"
+            )
+
+
+def test_drawing_is_elsewhere(page):
+    for cell in code(page):
+        assert not re.search(r"matplotlib|\bplt\.|\.subplots\(", cell.source), cell.source[:200]
+
+
+def test_each_picture_has_a_caption_below_it(page):
+    for cell in code(page):
+        for i in pictures(cell):
+            after = cell.outputs[i + 1] if i + 1 < len(cell.outputs) else {}
+            assert len(after.get("data", {}).get("text/markdown", "")) > 30, cell.source[:200]
+
+
+def test_asserts_that_guard_the_page_are_out_of_sight(page):
+    for cell in code(page):
+        if not folded(cell) and not cell.source.startswith("#| export") and not gaps(cell):
+            assert not re.search(r"^\s*assert ", cell.source, re.M), cell.source[:300]
+
+
+def test_not_too_much_code_is_in_view(page):
+    seen = [cell.source for cell in code(page) if not folded(cell) and not gaps(cell)]
+    assert sum(len(source.splitlines()) for source in seen) <= 220
+
+
+def test_folded_cells_say_what_is_in_them(page):
+    for cell in code(page):
+        if folded(cell):
+            line = next(line for line in cell.source.splitlines() if not line.startswith("#| "))
+            assert re.match(r'(# |""")\S', line), f"a folded cell begins with a line for people, not {line!r}"
+
+
+def test_it_invites_to_try_and_to_bet(page):
+    assert len(re.findall(r"\*\*Try it[.:]?\*\*", text(page))) >= 2
+    assert len(re.findall(r"\*\*Bet first[.:]?\*\*", text(page))) >= 1
+
+
+def test_it_ends_in_one_way(page):
+    headings = [line for line in text(page).splitlines() if line.startswith("## ")]
+    wanted = ["## What you built", "## Questions to think about", "## Where the field went"]
+    assert [line for line in headings if line in wanted] == wanted
+    end = text(page)[text(page).index("## What you built") :]
+    assert end.count("<details>") >= 3 and "../site/references.md#" in end
+    number = int(page.cells[0].source[2:4])
+    following = [name for name in CHAPTERS if int(name[:2]) == number + 1]
+    assert all(f"({name})" in end for name in following), "a link to the next chapter"
+    last = code(page)[-1].source
+    assert "keep()" in last and "progress()" in last
+
+
+def test_every_check_has_a_hint_ready(page):
+    for cell in code(page):
+        for name in re.findall(r"\bcheck\((\w+)\)", cell.source):
+            if not gaps(cell) and "hint" not in cell.source:
+                raise AssertionError(f"no `# hint(...)` beside check({name})")
+
+
+def test_chapters_are_called_by_their_number_without_a_zero(page):
+    assert not re.search(r"[Cc]hapters? 0\d", text(page))
+
+
+def test_colors_are_spelled_in_american(page):
+    british = r"\b(colou?rs?|neighbou?rs?|normali[sz]\w*|gr[ea]y|behaviou?rs?|recogni[sz]\w*|minimi[sz]\w*)\b"
+    words = {word.lower() for word in re.findall(british, text(page), re.I)}
+    assert not {word for word in words if "our" in word or "ise" in word or "isi" in word or word == "grey"}
