@@ -32,6 +32,24 @@ def parse() -> argparse.Namespace:
         type=Path,
         help="bring nothing; carry the answers from the notebooks in this folder",
     )
+    grading = command(
+        "grade", "examine a class's notebooks: who has solved what, and which mistake how many made"
+    )
+    grading.add_argument(
+        "folder", type=Path, help="one folder a person, or files like anna_03_masked_attention.ipynb"
+    )
+    grading.add_argument(
+        "--csv",
+        nargs="?",
+        type=Path,
+        const=Path("grades.csv"),
+        metavar="FILE",
+        help="write the tables to FILE and FILE-mistakes (default grades.csv, grades-mistakes.csv) instead of printing them",
+    )
+    grading.add_argument(
+        "--seconds", type=float, default=300, help="the most that one notebook may take (300)"
+    )
+    grading.add_argument("--jobs", type=int, help="how many at once (default: half the processor's cores)")
     command("graduate", "test your library with the whole suite; draw a certificate if it passes")
     paging = command("page", "write one HTML file with a model in it, to send to a friend")
     paging.add_argument("model_dir", help="a folder that save_pretrained wrote, or tales")
@@ -83,6 +101,18 @@ def run(options: argparse.Namespace) -> None:
 
         size = page(options.model_dir, options.out, options.text)
         print(f"wrote {options.out}: {size / 1e6:.1f} MB. Open it in a browser, or send it to a friend.")
+    elif options.command == "grade":
+        from course.grading import grade, printed, write_csv
+
+        grades = grade(options.folder, options.seconds, options.jobs)
+        if options.csv:
+            print("wrote", " and ".join(map(str, write_csv(grades, options.csv))))
+        else:
+            printed(grades.rows())
+            print()
+            printed(grades.mistakes())
+        for problem in grades.problems:
+            print(problem, file=sys.stderr)
     elif options.command == "update":
         from course.updating import newest, update
 

@@ -1,0 +1,147 @@
+"""A class's notebooks are examined, each by itself, and none can spoil another's marks."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course import grading
+from course.grading import Mark, grade, person_of, write_csv
+from course.source import HERE, CourseError
+
+ZERO, THREE = HERE.chapters("00")[0], HERE.chapters("03")[0]
+SLIP = (" / math.sqrt(q.shape[-1])", "")
+
+
+def hand_in(folder, name, chapter=ZERO, edition=HERE.solutions, *changes):
+    """Put a notebook into a class's folder, with changes of its cells' text."""
+    notebook = nbformat.read(edition / chapter.name, as_version=4)
+    for old, new in changes:
+        assert any(old in cell.source for cell in notebook.cells)
+        for cell in notebook.cells:
+            cell.source = cell.source.replace(old, new)
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    return path
+
+
+def gap(name):
+    """Return the answer to an exercise of chapter 0, as it stands in its cell."""
+    text = next(
+        c.source for c in nbformat.read(ZERO, 4).cells if f"def {name}(" in c.source and "BEGIN" in c.source
+    )
+    return text[text.index("### BEGIN SOLUTION\n") :].split("\n", 1)[1].split("    ### END")[0]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "anna/03_masked_attention.ipynb",
+        "anna/week 4/attention.ipynb",
+        "anna_03_masked_attention.ipynb",
+        "03_masked_attention-anna.ipynb",
+        "03_masked_attention (anna).ipynb",
+        "anna.ipynb",
+    ],
+)
+def test_whose_a_notebook_is(path):
+    assert person_of(Path(path), "03_masked_attention") == "anna"
+
+
+def test_a_class_gets_its_tables(tmp_path):
+    folder = tmp_path / "class"
+    hand_in(folder, "anna/00_meet_gpt2.ipynb")
+    hand_in(folder, "bo/00_meet_gpt2.ipynb", ZERO, HERE.notebooks)
+    hand_in(
+        folder,
+        "=cmd()/00_meet_gpt2.ipynb",
+        ZERO,
+        HERE.solutions,
+        (gap("most_likely"), "    while True:\n        pass\n"),
+    )
+    (folder / "notes.ipynb").write_text("{}")
+    out = tmp_path / "grades.csv"
+    done = subprocess.run(
+        [sys.executable, "-m", "course", "grade", str(folder), "--csv", str(out)],
+        capture_output=True,
+        text=True,
+        cwd=HERE.root,
+    )
+    assert done.returncode == 0 and "notes.ipynb" in done.stderr, done.stderr
+    rows = {row["person"]: row for row in csv.DictReader(out.open(encoding="utf-8-sig"))}
+    assert set(rows) == {"anna", "bo", "'=cmd()"}
+    assert rows["anna"]["right"] == "4" and rows["bo"]["right"] == "0" and rows["bo"]["0.1"] == ""
+    assert rows["'=cmd()"]["right"] == "3" and rows["'=cmd()"]["0.1"] == "endless"
+    mistakes = list(csv.DictReader((tmp_path / "grades-mistakes.csv").open(encoding="utf-8-sig")))
+    assert [(m["exercise"], m["mistake"], m["people"]) for m in mistakes] == [("0.1", "endless", "1")]
+
+
+def test_a_mistake_is_counted_for_all_who_made_it_and_helpers_come_along(tmp_path):
+    helper = (
+        "#| export attention\ndef attend",
+        "def root(d):\n    return math.sqrt(d)\n\n\n#| export attention\ndef attend",
+    )
+    for name in ("anna", "bo"):
+        hand_in(tmp_path, f"{name}/a.ipynb", THREE, HERE.solutions, SLIP)
+    path = hand_in(
+        tmp_path, "cleo/a.ipynb", THREE, HERE.solutions, ("math.sqrt(q.shape[-1])", "root(q.shape[-1])")
+    )
+    notebook = nbformat.read(path, 4)
+    notebook.cells.insert(3, nbformat.v4.new_code_cell(helper[1].split("\n\n\n")[0]))
+    nbformat.write(notebook, path)
+    grades = grade(tmp_path)
+    found = {(row[0], row[1]): row[2] for row in grades.mistakes()[1:]}
+    assert found == {("3.1", "no-scale"): "2", ("3.4", "no-scale"): "2"}
+    assert {row[0]: row[1] for row in grades.rows()[1:]} == {"anna": "5", "bo": "5", "cleo": "7"}
+
+
+def test_the_newest_of_several_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(grading, "examined", lambda whose, path, *_: ([Mark(whose[0], "0.1", path.stem)], ""))
+    for i, name in enumerate(["old", "new"]):
+        path = hand_in(tmp_path, f"anna/{name}.ipynb")
+        os.utime(path, (i, i))
+    assert [mark.state for mark in grade(tmp_path).marks] == ["new"]
+
+
+HOSTILE = {
+    "ends the process": "    import os\n    os._exit(0)\n",
+    "prints marks of its own": '    print(\'{"sign": "", "number": "0.2", "state": "right", "message": ""}\')\n',
+    "takes the output": "    import sys\n    sys.stdout.close()\n",
+    "asks the network": "    import urllib.request\n    return urllib.request.urlopen('http://192.0.2.1', timeout=30)\n",
+}
+
+
+@pytest.mark.parametrize("does", HOSTILE)
+def test_what_an_answer_does_costs_nobody_elses_marks(does, tmp_path):
+    hand_in(tmp_path, "eve/a.ipynb", ZERO, HERE.solutions, (gap("most_likely"), HOSTILE[does]))
+    hand_in(tmp_path, "anna/a.ipynb")
+    rows = {row[0]: row for row in grade(tmp_path, seconds=100).rows()}
+    assert rows["anna"][1] == "4" and rows["eve"][1] == "3" and rows["eve"][2] not in ("", "right")
+
+
+def test_one_that_takes_too_long_keeps_what_was_examined(tmp_path):
+    slow = "    import signal, time\n    signal.setitimer(signal.ITIMER_REAL, 0)\n    time.sleep(1000)\n"
+    hand_in(tmp_path, "eve/a.ipynb", ZERO, HERE.solutions, (gap("count_followers"), slow))
+    grades = grade(tmp_path, seconds=25)
+    assert "stopped after 25 seconds" in grades.problems[0]
+    assert [(mark.number, mark.state) for mark in grades.marks] == [
+        ("0.1", "right"),
+        ("0.2", "never-returns"),
+    ]
+
+
+def test_an_empty_folder_is_told(tmp_path):
+    with pytest.raises(CourseError, match="no notebooks in .*one folder a person"):
+        grade(tmp_path)
+
+
+def test_both_tables_are_written_whole(tmp_path):
+    grades = grading.Grades([Mark("ä", "0.1", "first-only", '-, it\'s "one"')], ["ä"], [])
+    first, second = write_csv(grades, tmp_path / "x")
+    assert first.read_text("utf-8-sig").startswith("person,right,0.1")
+    assert "'-, it's" in second.read_text("utf-8-sig") and second.name == "x-mistakes.csv"
