@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TESTED := $(VENV)/.tested
 PYTEST := $(PY) -m pytest --nbval --numprocesses=auto --dist=loadfile
 
-.PHONY: help lab check test jitter browser-test lint pins build execute score bench clean
+.PHONY: help lab check test jitter browser-test site lint pins build execute score bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ jitter: $(TESTED)  ## the tests as on other processors: each product of matrices
 browser-test: $(TESTED)  ## what runs in a browser: Chromium, or what Playwright brought
 	$(PIP) --quiet -e '.[browser]'
 	$(PY) -m pytest tests/browser
+
+site: $(READY)  ## the website, in site/_build, from the outputs that are stored in the notebooks
+	$(PIP) --quiet -e '.[site]'
+	$(PY) -m course site
 
 lint: $(READY)  ## style and format of everything, notebooks too; ruff format . mends most of it
 	$(PY) -m ruff check .

@@ -60,6 +60,7 @@ def parse() -> argparse.Namespace:
     executing = command("execute", "build, then run both editions and store their outputs")
     executing.add_argument("chapter", **one)
     executing.add_argument("--fresh", action="store_true", help="store new times and sampled texts too")
+    command("site", "build the website in site/_build")
     command("score", "examine every known wrong and every known right answer").add_argument("chapter", **one)
     return parser.parse_args()
 
@@ -87,6 +88,10 @@ def run(options: argparse.Namespace) -> None:
         from course.execute import execute
 
         execute(options.chapter, options.fresh)
+    elif options.command == "site":
+        from course.website import site
+
+        print(f"The website is built: open {site() / 'index.html'}, or serve its folder to play in it.")
     elif options.command == "score":
         from course.score import report
 

@@ -72,7 +72,7 @@ export function follow(ask, draw, say) {
     while (latest) {
       const now = latest;
       latest = null;
-      const slow = setTimeout(() => tell("Waiting for an answer. A kernel answers when its cells are done …"), 1500);
+      const slow = setTimeout(() => tell(ask.slow ?? "Waiting for an answer. A kernel answers when its cells are done …"), 1500);
       try {
         const answer = await ask(...now);
         if (!latest) {
