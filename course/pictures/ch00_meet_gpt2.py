@@ -1,0 +1,140 @@
+"""The figures of chapter 0: the map, three steps of writing, who may look at whom, the sizes."""
+
+from collections.abc import Sequence
+
+from matplotlib import pyplot as plt
+from matplotlib.patches import FancyBboxPatch, Patch
+
+from course.figures import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, show
+
+INK = "#1f2937"
+
+
+def the_map() -> None:
+    """Draw the way of a text through GPT-2, with the chapters that build each part."""
+    stations = [
+        ("text", "“Once upon a”", GREY),
+        ("ids", "1 tokenization", PURPLE),
+        ("vectors", "2 embeddings", ORANGE),
+        ("blocks", "3 attention\n4 MLP\n5 stacking", BLUE),
+        ("scores", "2 embeddings", ORANGE),
+        ("next token", "6 sampling", GREEN),
+    ]
+    fig, ax = plt.subplots(figsize=(9.2, 3.1))
+    for i, (name, chapter, color) in enumerate(stations):
+        box = FancyBboxPatch((2 * i, 0.5), 1.4, 0.72, "round,pad=0.06", fc=color + "33", ec=color, lw=2)
+        ax.add_patch(box)
+        ax.text(2 * i + 0.7, 0.86, name, ha="center", va="center", fontsize=13, color=INK)
+        ax.text(2 * i + 0.7, 0.32, chapter, ha="center", va="top", fontsize=11, color=INK)
+        if i:
+            arrow = dict(arrowstyle="->", color=INK, lw=1.4)
+            ax.annotate("", (2 * i - 0.08, 0.86), (2 * i - 0.52, 0.86), arrowprops=arrow)
+    back = dict(arrowstyle="->", color=GREEN, lw=2, connectionstyle="arc3,rad=0.12")
+    ax.annotate("", (0.7, 1.36), (10.7, 1.36), arrowprops=back)
+    again = "append it, read again: 6 generation, 7 cache"
+    ax.text(5.7, 2.05, again, ha="center", fontsize=11, color=INK)
+    below = "8 training makes the numbers inside · 9 finds what's wrong · 10 makes it fast"
+    ax.text(5.7, -0.95, below, ha="center", fontsize=11, color=INK)
+    ax.set(xlim=(-0.3, 11.8), ylim=(-1.1, 2.3))
+    ax.axis("off")
+    show(
+        fig,
+        "A map. Text becomes ids (chapter 1), ids become vectors (2), which go through blocks (3, 4, 5) and come out as "
+        "scores (2), from which the next token is chosen (6). It is appended to the text, and all begins again (6, 7). "
+        "Below: training (8), finding faults (9), speed (10).",
+        "The path a text takes through GPT-2, and your path through the course. The numbers are chapters; the green arrow "
+        "is the loop you just clicked through.",
+    )
+
+
+def writing(steps: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> None:
+    """Draw steps of writing: for each the text so far, and the candidates for the next token with their probabilities."""
+    fig, axes = plt.subplots(1, len(steps), figsize=(9.2, 3))
+    for ax, (text, candidates) in zip(axes, steps):
+        names, shares = zip(*candidates)
+        ax.barh(range(len(names)), shares, color=[ORANGE] + [BLUE] * (len(names) - 1))
+        for row, share in enumerate(shares):
+            label = "under 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+            inside = share > 0.5
+            ax.text(
+                share + (-0.03 if inside else 0.03),
+                row,
+                label,
+                ha="right" if inside else "left",
+                va="center",
+                color=INK,
+                fontsize=11,
+            )
+        ax.set_yticks(range(len(names)), [name.replace(" ", "␣") for name in names], fontsize=12)
+        ax.tick_params(axis="y", length=0)
+        ax.invert_yaxis()
+        ax.set(xlim=(0, 1), xlabel="probability", xticks=(0, 0.5, 1))
+        ax.set_title(text, fontsize=12)
+    show(
+        fig,
+        "Steps of writing, side by side. Each shows the text so far and the five most likely next tokens; the most likely "
+        "one is appended, and the next step begins with it.",
+        "Each panel is one step: the text so far (above) and the five most likely next tokens. The orange one is taken and "
+        "appended. ␣ is a space: most tokens begin with one.",
+    )
+
+
+def who_looks_at_whom() -> None:
+    """Draw the three families of transformers as tables of which word may look at which."""
+    cat = "the cat sat down".split()
+    square = [[1] * 4 for _ in range(4)]
+    triangle = [[int(j <= i) for j in range(4)] for i in range(4)]
+    both = [[1] * 3 + [0] * 3 if i < 3 else [2] * 3 + [int(j <= i) for j in range(3, 6)] for i in range(6)]
+    tables = [
+        ("GPT-2: decoder only", triangle, cat),
+        ("BERT: encoder only", square, cat),
+        ("original: both", both, "the cat sat die Katze saß".split()),
+    ]
+    fig, axes = plt.subplots(1, 3, figsize=(9.2, 4.1))
+    for ax, (title, may, labels) in zip(axes, tables):
+        for i, row in enumerate(may):
+            for j, allowed in enumerate(row):
+                color = (PALE, BLUE, ORANGE)[allowed]
+                ax.add_patch(plt.Rectangle((j, i), 0.92, 0.92, fc=color))
+        n = len(may)
+        ax.set(xlim=(0, n), ylim=(n, 0), aspect="equal", xlabel="… may look at", ylabel="this word …")
+        ax.set_xticks([j + 0.46 for j in range(n)], labels, rotation=45, fontsize=11)
+        ax.set_yticks([i + 0.46 for i in range(n)], labels, fontsize=11)
+        ax.set_title(title, fontsize=12)
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    patches = [
+        Patch(color=BLUE, label="yes, in its own text"),
+        Patch(color=ORANGE, label="yes, in the text to be translated"),
+        Patch(color=PALE, label="no"),
+    ]
+    fig.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False, fontsize=11)
+    show(
+        fig,
+        "Three tables of which word may look at which. GPT-2: the lower triangle, itself and everything before. BERT: "
+        "everything. Original: the three English words look at each other; each German word looks at all three English "
+        "words, at itself and at the German words before it.",
+        "Read a row from left to right. In GPT-2 no word sees anything to its right; in BERT each word sees all of them. "
+        "The translator has both: English reads itself freely, German reads all the English and its own past.",
+    )
+
+
+def stacks(models: Sequence[tuple[str, int, int, float]]) -> None:
+    """Draw models as stacks of layers to scale. Each is its name, its layers, its width and its millions of parameters."""
+    fig, ax = plt.subplots(figsize=(9, 3.8))
+    x = 0.0
+    for i, (name, layers, width, million) in enumerate(models):
+        wide = width / 200
+        for layer in range(layers):
+            ax.add_patch(plt.Rectangle((x, layer), wide, 0.65, fc=GREEN if i == 0 else BLUE, lw=0))
+        ax.text(x + wide / 2, -1.5, f"{name}\n{million:,.0f} million", ha="center", va="top", fontsize=12)
+        x += wide + 4
+    ax.set(xlim=(-2, x - 2), ylim=(-9, 50))
+    ax.axis("off")
+    show(
+        fig,
+        "Stacks of layers drawn to scale: tales, the smallest, and the four sizes of GPT-2, each higher and wider than the "
+        "one before: " + "; ".join(f"{name} {layers} layers" for name, layers, _, _ in models) + ".",
+        "One bar is one layer, as wide as the model is. `tales` (green) is built like the others, only smaller. The "
+        "numbers are parameters.",
+    )
