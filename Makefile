@@ -29,7 +29,7 @@ jitter: $(TESTED)  ## the tests as on other processors: each product of matrices
 	for seed in $(SEEDS); do JITTER=$$seed $(PYTEST) $(ONLY) || exit 1; done
 
 browser-test: $(TESTED)  ## what runs in a browser: Chromium, or what Playwright brought
-	$(PIP) --quiet -e '.[browser]'
+	$(PIP) --quiet -e '.[browser,site]'
 	$(PY) -m pytest tests/browser
 
 site: $(READY)  ## the website, in site/_build, from the outputs that are stored in the notebooks

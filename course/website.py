@@ -192,7 +192,8 @@ def alt_of(cell: NotebookNode) -> str:
         raise CourseError(
             f"cell {cell.id} shows {len(pictures)} pictures; give each a cell, so that each has its alt text"
         )
-    return "".join(output.metadata.get("image/png", {}).get("alt", "") for output in pictures)
+    described = "".join(output.metadata.get("image/png", {}).get("alt", "") for output in pictures)
+    return described or "The picture that the code above draws"
 
 
 def place(exercise: Exercise, kind: str = "exercise") -> str:
