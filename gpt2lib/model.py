@@ -40,7 +40,7 @@ def check_tokens(tokens: torch.Tensor, config: GPT2Config, start: int = 0) -> No
         elif len(set(lengths)) > 1:
             remedy = (
                 f"the texts have {', '.join(map(str, lengths))} tokens, and all of a batch need the same "
-                f"number: pass one text at a time, or those of equal length together"
+                f"number: pass one text at a time, or give the list to generate, which takes any lengths"
             )
         else:
             remedy = "pass torch.tensor(rows) for several texts, torch.tensor([ids]) for one"

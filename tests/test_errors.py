@@ -103,13 +103,35 @@ NOT_TOKENS = {
 @pytest.mark.parametrize("case", NOT_TOKENS)
 def test_what_is_no_tensor_of_ids_is_refused_with_what_to_pass(small, case):
     given, reason = NOT_TOKENS[case]
-    for use in (
-        small,
-        lambda given: generate(small, given, 3),
-        lambda given: small(given, small.new_cache()),
-    ):
+    uses = [small, lambda given: small(given, small.new_cache())]
+    if case not in (
+        "rows",
+        "texts of different lengths",
+        "tensors of different lengths",
+    ):  # prompts for generate
+        uses.append(lambda given: generate(small, given, 3))
+    for use in uses:
         with pytest.raises(TypeError, match=reason):
             use(given)
+
+
+NOT_PROMPTS = {
+    "none at all": ([], TypeError, "torch.tensor"),
+    "an empty one": ([[1, 2], []], ValueError, "at least one token"),
+    "texts in lists": ([["a"], ["b", "c"]], TypeError, "tensor of ids"),
+    "a text among them": ([[1, 2], "a"], TypeError, "tokenizer.encode"),
+    "one too long": ([[1], [1] * 25], ValueError, "25 tokens.*at most 24"),
+    "an unknown id": ([[1], [2, 311]], ValueError, "0 to 310"),
+    "floats": ([torch.ones(2), torch.ones(3)], ValueError, r"tokens\.long\(\)"),
+    "batches": ([torch.ones(1, 2).long(), torch.ones(1, 3).long()], ValueError, r"\(B, T\)"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_PROMPTS)
+def test_what_is_no_list_of_prompts_is_refused_at_the_call(small, case):
+    given, error, reason = NOT_PROMPTS[case]
+    with pytest.raises(error, match=reason):
+        generate(small, given, 3)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.uint16, torch.uint32])

@@ -136,3 +136,63 @@ def test_a_text_longer_than_n_positions_is_continued_from_its_last_window(pair):
         assert new.item() == want.item()
         text = torch.cat([text, new[:, None]], 1)
     assert text.shape == (1, 30)
+
+
+def varied(model):
+    """Return a sampler that takes the token whose logit is most above what it usually is in this model."""
+    texts = torch.randint(311, (16, 24), generator=torch.Generator().manual_seed(9))
+    usual = model(texts).detach().flatten(0, 1)
+    return lambda logits: ((logits - usual.mean(0)) / usual.std(0)).argmax(-1)
+
+
+PROMPTS = [[5, 9, 200], [7], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], [300, 7]]
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("as_tensors", [True, False])
+@pytest.mark.parametrize("n", [1, 5, 12, 20])  # the last two: up to the 24 positions, and across them
+def test_prompts_of_different_lengths_get_what_each_gets_alone(pair, n, as_tensors, use_cache):
+    _, model = pair
+    prompts = [torch.tensor(ids, dtype=torch.int32) for ids in PROMPTS] if as_tensors else PROMPTS
+    options = {"sampler": varied(model), "use_cache": use_cache}
+    got = torch.stack(list(generate(model, prompts, n, **options)), 1)
+    assert got.shape == (len(PROMPTS), n)
+    for row, ids in zip(got, PROMPTS):
+        alone = torch.stack(list(generate(model, torch.tensor([ids]), n, **options)), 1)
+        assert row.tolist() == alone[0].tolist()
+    assert len(set(got.flatten().tolist())) >= min(n, 3)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_prompts_of_different_lengths_are_read_to_the_same_logits_as_alone(pair, use_cache):
+    _, model = pair
+    seen, pick = [], varied(model)
+
+    def spy(logits):
+        seen.append(logits)
+        return pick(logits)
+
+    got = torch.stack(list(generate(model, PROMPTS, 12, sampler=spy, use_cache=use_cache)), 1)
+    shortest = min(map(len, PROMPTS))
+    for i, ids in enumerate(PROMPTS):
+        text = torch.tensor([ids + got[i].tolist()])
+        want = model(text[:, : text.shape[1] - 1])[0, len(ids) - 1 :]  # one row for each new token
+        rows = torch.stack([logits[i] for logits in seen[len(ids) - shortest :]])[:12]
+        assert largest_difference(rows, want) < TOLERANCE
+
+
+def test_each_prompt_ends_at_its_own_stop_token(pair):
+    _, model = pair
+    pick = varied(model)
+    alone = [
+        torch.cat(list(generate(model, torch.tensor([ids]), 10, sampler=pick))).tolist() for ids in PROMPTS
+    ]
+    stop = next(token for token in alone[0][2:] if token not in alone[0][:2])
+    got = torch.stack(list(generate(model, PROMPTS, 10, sampler=pick, stop_token=stop)), 1).tolist()
+    for row, want in zip(got, alone):
+        ended = want.index(stop) + 1 if stop in want else len(want)
+        assert row[:ended] == want[:ended][: len(row)] and set(row[ended:]) <= {stop}
+    assert list(generate(model, [[stop], [1, stop]], 0)) == []
+    both = torch.stack(list(generate(model, [[7, stop, 3], [1]], 2, sampler=pick, stop_token=stop)), 1)
+    one = torch.cat(list(generate(model, torch.tensor([[7, stop, 3]]), 2, sampler=pick, stop_token=stop)))
+    assert both[0, : len(one)].tolist() == one.tolist()  # a stop token in the prompt ends nothing
