@@ -42,7 +42,7 @@ lint: $(READY)  ## style and format of everything, notebooks too; ruff format . 
 
 pins: $(READY)  ## constraints.txt: today's versions where they still fit, the newest with UPGRADE=1
 	$(PY) -m pip install --quiet --disable-pip-version-check uv
-	$(PY) -m uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --quiet \
+	$(PY) -m uv pip compile pyproject.toml --all-extras --no-sources --universal --python-version 3.11 --no-annotate --quiet \
 		--custom-compile-command "make pins" $(if $(UPGRADE),--upgrade) --output-file constraints.txt
 	sed -i.old -E '/^(nvidia-|cuda-|triton=)/d' constraints.txt && rm constraints.txt.old  # CUDA comes with torch, if at all
 

@@ -10,8 +10,10 @@ import html
 import importlib.metadata
 import inspect
 import json
+import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from itertools import groupby
@@ -87,6 +89,7 @@ def pages() -> Iterator[tuple[str, str]]:
         if path.name == "index.md":
             first = alive(explorable("loop", temperature=0.8, top_p=0.95))
             text = text.replace("<!-- the loop -->", first).replace("<!-- the check -->", demonstration())
+            text = text.replace("<!-- the address -->", ways_in(address()))
         yield path.name, text
     yield "museum.md", museum()
     for module in modules():
@@ -360,4 +363,28 @@ def demonstration() -> str:
     return (
         f'<div class="demo"><fieldset><legend>Which line do you write?</legend>{"".join(choices)}</fieldset>'
         f'<div role="status">{"".join(notes)}</div></div>'
+    )
+
+
+def address() -> str | None:
+    """Return this repository as GitHub names it, "owner/name"; None where it is not known or elsewhere."""
+    if named := os.environ.get("GITHUB_REPOSITORY"):
+        return named
+    command = ["git", "-C", str(HERE.root), "remote", "get-url", "origin"]
+    with contextlib.suppress(OSError):
+        found = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+        if match := re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?$", found):
+            return match[1]
+    return None
+
+
+def ways_in(repository: str | None) -> str:
+    """Return how to get the course, and links that start it elsewhere if it is known where it is."""
+    if not repository:
+        return "In the folder of the course:"
+    name = repository.partition("/")[2]
+    binder = f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath=notebooks/00_meet_gpt2.ipynb"
+    return (
+        f"Without installing anything: [on Binder]({binder}) or [in a Codespace](https://codespaces.new/{repository}). "
+        f"On your own machine:\n\n```bash\ngit clone https://github.com/{repository}\ncd {name}\n```"
     )

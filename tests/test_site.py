@@ -1,6 +1,7 @@
 """The website: its sources are whole and its links lead somewhere; what is folded and alive on its pages."""
 
 import re
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -157,6 +158,22 @@ def test_the_first_page_shows_what_a_check_says():
     shown = website.demonstration()
     assert shown.count("data-answer=") == shown.count("<input") == len(website.DEMO) + 1
     assert shown.count("✓") == 1 and shown.count("tril(") >= 3
+
+
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [
+        ("https://github.com/someone/gpt2", "someone/gpt2"),
+        ("git@github.com:some-one/gpt.2.git", "some-one/gpt.2"),
+        ("https://example.org/someone/gpt2", None),
+        ("", None),
+    ],
+)
+def test_the_first_page_knows_where_the_course_is(monkeypatch, origin, name):
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    monkeypatch.setattr(website.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=f"{origin}\n"))
+    assert website.address() == name
+    assert ("git clone" in website.ways_in(name)) == bool(name)
 
 
 def test_the_library_page_names_each_exercise():
