@@ -1,7 +1,7 @@
 """`make site`: the course as a website, which needs no program on a server and nothing from other sites.
 
 The chapters are the complete edition with the outputs stored in it: no notebook is run. The pages made here go to
-site/_pages, and Sphinx turns them into site/_build.
+site/_work, and Sphinx turns them into site/_build.
 """
 
 import ast
@@ -43,7 +43,7 @@ from course.source import (
 from gpt2lib import Tokenizer, from_pretrained
 
 SOURCE = HERE.root / "site"
-PAGES, BUILT = SOURCE / "_pages", SOURCE / "_build"
+WORK, BUILT = SOURCE / "_work", SOURCE / "_build"
 CHECK = re.compile(r"^(\w+) = check\(\1\)", re.M)
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>[ \t]*')
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2/")  # of the package sphinx-mathjax-offline
@@ -63,17 +63,19 @@ def site() -> Path:
     except ImportError:
         message = 'the website needs Sphinx and its friends: pip install -c constraints.txt -e ".[site]"'
         raise CourseError(message) from None
-    for folder in (PAGES, BUILT):
+    for folder in (WORK, BUILT):
         shutil.rmtree(folder, ignore_errors=True)
     for name, content in [*pages(), *files()]:
-        target = PAGES / name
+        target = WORK / "pages" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, Path):
             shutil.copyfile(content, target)
         else:
             target.write_text(content, "utf-8")
-    if build_main(["-W", "--keep-going", "-q", "-c", str(SOURCE), str(PAGES), str(BUILT)]):
+    folders = [WORK / "pages", WORK / "site"]  # what Sphinx and myst-nb leave beside the site stays in WORK
+    if build_main(["-W", "--keep-going", "-q", *map(str, ("-c", SOURCE, "-d", WORK / "doctrees", *folders))]):
         raise CourseError("Sphinx is not content with the pages; its warnings stand above")
+    folders[1].rename(BUILT)
     for path in BUILT.rglob("*.html"):
         if path.stat().st_size > LARGEST:
             raise CourseError(

@@ -34,7 +34,7 @@ def markdown():
         *ROOT.glob("gpt2lib/**/*.md"),
     )
     for path in pages:
-        if "_pages" not in path.parts and not any(
+        if "_work" not in path.parts and not any(
             part.startswith(".") for part in path.relative_to(ROOT).parts
         ):
             yield path, path.read_text("utf-8")
