@@ -17,17 +17,6 @@ import tiktoken
 
 from gpt2lib.files import replacing_together
 
-SPLIT_PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
-GPT2_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
-LONG = 500  # bytes from which a word is merged in another way, since the plain one takes their square
-# files that transformers would read beside, or instead of, merges.txt and vocab.json
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "added_tokens.json",
-    "special_tokens_map.json",
-    "chat_template.*",
-)
 Pair = tuple[bytes, bytes]
 
 
@@ -44,7 +33,7 @@ def count_pairs(words: Mapping[tuple[bytes, ...], int]) -> Counter[Pair]:
 
 
 def merge_pair(symbols: Iterable[bytes], pair: Pair) -> list[bytes]:
-    """Join each occurrence of a pair of neighbours, from left to right and without overlap."""
+    """Join each occurrence of a pair of neighbors, from left to right and without overlap."""
     merged = []
     for symbol in symbols:
         if merged and (merged[-1], symbol) == pair:
@@ -55,11 +44,10 @@ def merge_pair(symbols: Iterable[bytes], pair: Pair) -> list[bytes]:
 
 
 def train_merges(word_counts: Mapping[bytes, int], n_merges: int) -> list[Pair]:
-    """Learn up to n_merges merges: join the most frequent pair of neighbours, again and again.
+    """Learn up to n_merges merges: join the most frequent pair of neighbors, again and again.
 
     Of pairs that are equally frequent, the one that is larger as a tuple of bytes goes first. Ends
-    early when no pair is left. Source: Sennrich et al. 2016, algorithm 1. Only the words that
-    contain the pair are recounted after a merge; the result is the same, and it is much faster.
+    early when no pair is left. Source: Sennrich et al. 2016, algorithm 1.
     """
     words = [tuple(bytes([byte]) for byte in word) for word in word_counts]
     occurrences = list(word_counts.values())
@@ -93,6 +81,9 @@ def split_text(text: str) -> list[str]:
     return regex.findall(SPLIT_PATTERN, text)
 
 
+SPLIT_PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+
+
 def bytes_to_unicode() -> dict[int, str]:
     """Return a printable character for each of the 256 bytes, in the order of GPT-2's first 256 ids.
 
@@ -123,9 +114,8 @@ def bpe(symbols: Iterable[bytes], ranks: Mapping[Pair, int]) -> list[bytes]:
     return symbols
 
 
-def _to_symbols(chunk: str) -> list[bytes]:
-    """Return the UTF-8 bytes of a chunk, each as a symbol of its own."""
-    return [bytes([byte]) for byte in chunk.encode("utf-8")]
+# Long words: the same merges in n log n steps
+LONG = 500  # bytes from which a word is merged in another way, since the plain one takes their square
 
 
 class _Chain:
@@ -216,13 +206,16 @@ def _train_merges_of_long(word_counts: Mapping[bytes, int], n_merges: int) -> li
     return merges
 
 
-def _without_surrogates(text: str) -> str:
-    """Return the text with halves of surrogate pairs, which UTF-8 cannot hold, made whole or U+FFFD."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+# Reading the files of a tokenizer, and saying what is wrong with them
+GPT2_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
+# files that transformers would read beside, or instead of, merges.txt and vocab.json
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "chat_template.*",
+)
 
 
 def read_merges(text: str) -> list[Pair]:
@@ -320,15 +313,28 @@ def _what_is_strange(found: Mapping[str, Any]) -> str | None:
     return next((f"has {name} in tokenizer.json" for name in names if model.get(name)), None)
 
 
-END_OF_TEXT = "<|endoftext|>"  # GPT-2's one special token: it stood between documents in training
+# What is given of a tokenizer: its tables, its errors, how it is learned, loaded and saved
+def _valid_text(text: str) -> str:
+    """Return a text without halves of surrogate pairs. Raises TypeError unless it is one str."""
+    if not isinstance(text, str):
+        raise TypeError(
+            f"text is a {type(text).__name__}, but encode takes one str; decode bytes first, and encode "
+            f"the texts of a list one at a time"
+        )
+    return _without_surrogates(text)
 
 
-class Tokenizer:
-    """A byte-level BPE tokenizer: text to token ids and back, without loss.
+def _without_surrogates(text: str) -> str:
+    """Return the text with halves of surrogate pairs, which UTF-8 cannot hold, made whole or U+FFFD."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
-    The ids are GPT-2's: first the 256 bytes, then one for each merge in the order they were
-    learned, last `<|endoftext|>`. Source: Radford et al. 2019, section 2.2.
-    """
+
+class _Vocabulary:
+    """The tables of a tokenizer, how they are learned, loaded and saved, and how a chunk is merged."""
 
     def __init__(self, merges: Iterable[Pair]):
         """Make a tokenizer of these merges, the first learned first.
@@ -350,7 +356,7 @@ class Tokenizer:
         self.end_of_text = len(self.symbols) - 1
         self._ids = {symbol: i for i, symbol in enumerate(self.symbols[:-1])}
         self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
-        self._encode_chunk = lru_cache(maxsize=2**18)(self._encode_new_chunk)  # most chunks come again
+        self._merge = lru_cache(maxsize=2**18)(self._merge_new)  # most chunks come again
 
     def __reduce__(self):
         """Pickle and copy the merges alone, which everything else follows from."""
@@ -443,43 +449,15 @@ class Tokenizer:
         vocab = {"".join(letters[byte] for byte in symbol): i for symbol, i in self._ids.items()}
         return vocab | {END_OF_TEXT: self.end_of_text}
 
-    def encode(self, text: str, allow_special: bool = False) -> list[int]:
-        """Return the ids of a text.
+    def _merge_new(self, data: bytes) -> tuple[bytes, ...]:
+        """Return the symbols of a chunk. One that is itself a symbol needs no merging."""
+        if data in self._ids:
+            return (data,)
+        symbols = [bytes([byte]) for byte in data]
+        return tuple((bpe if len(symbols) < LONG else _bpe_of_long)(symbols, self._ranks))
 
-        With allow_special, `<|endoftext|>` in the text becomes its one id; without, it is text like
-        any other, which is the safe way to read what a stranger wrote. Half a surrogate pair, which
-        no UTF-8 can hold, is read as U+FFFD.
-        """
-        if not isinstance(text, str):
-            raise TypeError(
-                f"text is a {type(text).__name__}, but encode takes one str; decode bytes first, and encode "
-                f"the texts of a list one at a time"
-            )
-        if allow_special and END_OF_TEXT in text:
-            first, *rest = text.split(END_OF_TEXT)
-            ids = self.encode(first)
-            for part in rest:
-                ids += [self.end_of_text, *self.encode(part)]
-            return ids
-        ids = []
-        for chunk in split_text(_without_surrogates(text)):
-            ids += self._encode_chunk(chunk)
-        return ids
-
-    def _encode_new_chunk(self, chunk: str) -> list[int]:
-        """Return the ids of one chunk. One that is itself a symbol needs no merging: it would become that."""
-        if (whole := self._ids.get(chunk.encode("utf-8"))) is not None:
-            return [whole]
-        symbols = _to_symbols(chunk)
-        merge = bpe if len(symbols) < LONG else _bpe_of_long
-        return [self._ids[symbol] for symbol in merge(symbols, self._ranks)]
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Return the text of ids; bytes that are not UTF-8, as in half a character, become U+FFFD.
-
-        Raises TypeError unless ids is a flat list (tuple, tensor, array) of whole numbers, ValueError
-        for an id outside the vocabulary.
-        """
+    def _valid_ids(self, ids: Iterable[int]) -> list[int]:
+        """Return ids as a list of int. Raises TypeError and ValueError as decode does."""
         try:
             ids = [operator.index(i) for i in ids]
         except TypeError:
@@ -492,7 +470,7 @@ class Tokenizer:
                 raise ValueError(
                     f"id {i} is not in this vocabulary, which has the ids 0 to {len(self.symbols) - 1}"
                 )
-        return b"".join(self.symbols[i] for i in ids).decode("utf-8", errors="replace")
+        return ids
 
     def to_tiktoken(self) -> tiktoken.Encoding:
         """Return a tiktoken encoding that gives the same ids, several times faster.
@@ -505,3 +483,40 @@ class Tokenizer:
             mergeable_ranks=self._ids,
             special_tokens={END_OF_TEXT: self.end_of_text},
         )
+
+
+END_OF_TEXT = "<|endoftext|>"  # GPT-2's one special token: it separated documents during training
+
+
+class Tokenizer(_Vocabulary):
+    """A byte-level BPE tokenizer: text to token ids and back, without loss.
+
+    The ids are GPT-2's: first the 256 bytes, then one for each merge in the order they were
+    learned, last `<|endoftext|>`. Source: Radford et al. 2019, section 2.2.
+    """
+
+    def encode(self, text: str, allow_special: bool = False) -> list[int]:
+        """Return the ids of a text. Raises TypeError unless it is one str.
+
+        With allow_special, `<|endoftext|>` in the text becomes its one id; without, it is text like
+        any other, which is the safe way to read what a stranger wrote. Half a surrogate pair, a
+        broken character that no UTF-8 can hold, is read as U+FFFD.
+        """
+        text = _valid_text(text)
+        ids = []
+        documents = text.split(END_OF_TEXT) if allow_special else [text]
+        for i, document in enumerate(documents):
+            if i > 0:
+                ids.append(self.end_of_text)
+            for chunk in split_text(document):
+                ids += [self._ids[symbol] for symbol in self._merge(chunk.encode("utf-8"))]
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text of ids; bytes that are not UTF-8, as in half a character, become U+FFFD.
+
+        Raises TypeError unless ids is a flat list (tuple, tensor, array) of whole numbers, ValueError
+        for an id outside the vocabulary.
+        """
+        ids = self._valid_ids(ids)
+        return b"".join(self.symbols[i] for i in ids).decode("utf-8", errors="replace")
