@@ -5,6 +5,37 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 
+# Turning away sizes that no GPT-2 can have
+def _whole_sizes(config: "GPT2Config") -> dict[str, int]:
+    """Return the sizes that count something, as Python's whole numbers. Raises ValueError for other values.
+
+    NumPy's whole numbers are taken too, but they couldn't be written as JSON.
+    """
+    sizes = {
+        name: getattr(config, name) for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head")
+    }
+    for name, size in sizes.items():
+        if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"{name} is {size!r}, but it must be a whole number of at least 1")
+    return {name: int(size) for name, size in sizes.items()}
+
+
+def _refuse_what_cannot_be(config: "GPT2Config") -> None:
+    """Raise ValueError for a width that the heads can't share, or a share or epsilon out of range."""
+    if config.n_embd % config.n_head:
+        raise ValueError(
+            f"n_embd is {config.n_embd} and n_head is {config.n_head}, but every head gets the same "
+            f"width; choose an n_embd that is a multiple of n_head"
+        )
+    for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
+        share = getattr(config, name)
+        if not isinstance(share, (int, float)) or not 0 <= share < 1:
+            raise ValueError(f"{name} is {share!r}, but it must be at least 0 and below 1")
+    eps = config.layer_norm_epsilon
+    if not isinstance(eps, Real) or not 0 < eps < math.inf:
+        raise ValueError(f"layer_norm_epsilon is {eps!r}, but it must be a number above 0")
+
+
 @dataclass(frozen=True)
 class GPT2Config:
     """The sizes of a GPT-2; the defaults are GPT-2 small.
@@ -19,28 +50,14 @@ class GPT2Config:
     n_layer: int = 12  # blocks on top of each other
     n_head: int = 12  # H: attention heads in a block; each is n_embd / n_head wide
     layer_norm_epsilon: float = 1e-5  # keeps LayerNorm from dividing by zero
-    embd_pdrop: float = 0.0  # dropout, in training only (chapter 08): of the sum of the embeddings
+    embd_pdrop: float = 0.0  # dropout, in training only (chapter 8): of the sum of the embeddings
     attn_pdrop: float = 0.0  # of the attention weights
     resid_pdrop: float = 0.0  # of what attention and MLP add to the residual stream
 
     def __post_init__(self):
-        for name in ("vocab_size", "n_positions", "n_embd", "n_layer", "n_head"):
-            size = getattr(self, name)
-            if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
-                raise ValueError(f"{name} is {size!r}, but it must be a whole number of at least 1")
-            object.__setattr__(self, name, int(size))  # NumPy's numbers can't be written as JSON
-        if self.n_embd % self.n_head:
-            raise ValueError(
-                f"n_embd is {self.n_embd} and n_head is {self.n_head}, but every head gets the same "
-                f"width; choose an n_embd that is a multiple of n_head"
-            )
-        for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
-            share = getattr(self, name)
-            if not isinstance(share, (int, float)) or not 0 <= share < 1:
-                raise ValueError(f"{name} is {share!r}, but it must be at least 0 and below 1")
-        eps = self.layer_norm_epsilon
-        if not isinstance(eps, Real) or not 0 < eps < math.inf:
-            raise ValueError(f"layer_norm_epsilon is {eps!r}, but it must be a number above 0")
+        for name, size in _whole_sizes(self).items():
+            object.__setattr__(self, name, size)
+        _refuse_what_cannot_be(self)
 
     @classmethod
     def preset(cls, name: str) -> "GPT2Config":
@@ -53,6 +70,7 @@ class GPT2Config:
         return cls(**PRESETS[name])
 
 
+# The published sizes
 PRESETS = {
     "gpt2": {"n_layer": 12, "n_head": 12, "n_embd": 768},
     "gpt2-medium": {"n_layer": 24, "n_head": 16, "n_embd": 1024},

@@ -1,0 +1,226 @@
+"""The figures of chapter 2: a lookup as a product, words on a map, positions, and logits as projections."""
+
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from course.figures import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, RED, SHARES, SIGNED, SKY, show
+
+
+def _matrix(axis, numbers: Tensor, title: str, form: str, marked=()) -> None:
+    """Draw a small matrix with its numbers in the cells and some rows outlined."""
+    axis.imshow(numbers, vmin=0, vmax=2.5 * numbers.max(), cmap=SHARES)
+    for r, row in enumerate(numbers.tolist()):
+        for c, number in enumerate(row):
+            axis.text(c, r, form.format(number), ha="center", va="center")
+    for r, color in marked:
+        box = Rectangle((-0.46, r - 0.46), numbers.shape[1] - 0.08, 0.92, fill=False, edgecolor=color, lw=2.5)
+        axis.add_patch(box)
+    axis.set_title(title, fontsize=12, loc="center")
+    axis.set_xticks([])
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+
+
+def lookup_as_product(tokens: Tensor, table: Tensor) -> None:
+    """Show one-hot vectors times a table: the rows that are looked up. tokens (3,), table (5, 3)."""
+    picks = torch.nn.functional.one_hot(tokens, len(table)).float()
+    colors = dict(zip(tokens.tolist(), (BLUE, RED, BLUE)))
+    fig, axes = plt.subplots(1, 3, figsize=(8.0, 2.9), width_ratios=(5, 3, 3))
+    _matrix(axes[0], picks, "one-hot vectors (3 × 5)", "{:.0f}")
+    _matrix(axes[1], table, "× table (5 × 3)", "{:.1f}", colors.items())
+    rows = [(r, colors[token]) for r, token in enumerate(tokens.tolist())]
+    _matrix(axes[2], picks @ table, "= vectors (3 × 3)", "{:.1f}", rows)
+    for axis in (axes[0], axes[2]):
+        axis.set_yticks(range(len(tokens)), [f"token {i}" for i in tokens.tolist()])
+    axes[1].set_yticks(range(len(table)), [f"id {i}" for i in range(len(table))])
+    show(
+        fig,
+        "Three matrices. The one-hot vectors of the tokens 3, 1, 3 have a single 1 each, in columns 3, 1 and 3; "
+        "times the table they give its rows 3, 1 and 3: 3.1 3.2 3.3, then 1.1 1.2 1.3, then 3.1 3.2 3.3 again.",
+        "Each 1 lets one row of the table through. Follow the outlines: row 3 (blue) comes out twice, row 1 (red) once.",
+    )
+
+
+def word_map(groups: dict[str, list[str]], vectors: Tensor) -> None:
+    """Draw words where their vectors lie along the two directions in which these differ most.
+
+    vectors (N, C), in the order of the words in all groups.
+    """
+    U, S, _ = torch.linalg.svd(vectors - vectors.mean(dim=0), full_matrices=False)
+    flat = U[:, :2] * S[:2]
+    flat *= flat.gather(0, flat.abs().argmax(dim=0, keepdim=True)).sign()  # else the signs would be arbitrary
+    share = (S[:2] ** 2).sum() / (S**2).sum()
+    words = [word for group in groups.values() for word in group]
+    palette = (BLUE, "#b45309", GREEN, RED, "#a21caf", GREY)
+    colors = [color for group, color in zip(groups.values(), palette) for _ in group]
+
+    fig, axis = plt.subplots(figsize=(8.0, 4.8))
+    axis.scatter(flat[:, 0], flat[:, 1], s=0)
+    axis.margins(x=0.1, y=0.1)
+    axis.set(xlabel="first direction", ylabel="second direction")
+    fig.canvas.draw()
+    places = axis.transData.transform(flat.numpy()) * 72 / fig.dpi  # in points, as the size of letters is
+    y = places[:, 1].tolist()
+    for _ in range(300):
+        for i in range(len(words)):
+            for j in range(i):
+                gap = 13 - abs(y[i] - y[j])
+                wide = 3.4 * (len(words[i]) + len(words[j])) + 4
+                if gap > 0 and abs(places[i, 0] - places[j, 0]) < wide:
+                    up, down = (i, j) if y[i] >= y[j] else (j, i)
+                    y[up], y[down] = y[up] + gap / 2, y[down] - gap / 2
+    for i, word in enumerate(words):
+        offset = (0, y[i] - places[i, 1])
+        axis.annotate(
+            word,
+            flat[i].tolist(),
+            offset,
+            textcoords="offset points",
+            color=colors[i],
+            ha="center",
+            va="center",
+        )
+    show(
+        fig,
+        f"{len(words)} words as points in two dimensions, which hold {share:.0%} of their differences: numbers and "
+        "colors above, royalty and animals to the lower left, words for saying and for moving to the right.",
+        f"{len(words)} rows of wte, flattened to two dimensions (which keep {share:.0%} of their differences); each "
+        "color is one of our groups. Nouns, verbs, and numbers with colors are far apart. Words that would overlap "
+        "have been moved up or down a little.",
+    )
+
+
+def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, shown: int = 32) -> None:
+    """Show what a token is, plus where it stands, as strips of colors. tokens and positions (T, C)."""
+    width = tokens.shape[1]
+    rows = (tokens, positions, tokens + positions)
+    titles = ("wte[token]: what it is", "+ wpe[position]: where it stands", "= x: what the first block gets")
+    numbers = range(len(names))
+    labels = (names, [f"position {t}" for t in numbers], [f"{name} at {t}" for t, name in enumerate(names)])
+    limit = rows[2][:, :shown].abs().max().item()
+    fig, axes = plt.subplots(3, 1, figsize=(8.0, 5.4), sharex=True)
+    for axis, row, title, label in zip(axes, rows, titles, labels):
+        image = axis.imshow(row[:, :shown], vmin=-limit, vmax=limit, aspect="auto", cmap=SIGNED)
+        axis.set_title(title, fontsize=12)
+        axis.set_yticks(numbers, label)
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+    axes[2].set_xlabel(f"channel (the first {shown} of {width})")
+    fig.colorbar(image, ax=axes, shrink=0.6, label="value")
+    show(
+        fig,
+        "Three strips of colored numbers. In wte[token] the two rows of 'the' are identical. The rows of "
+        "wpe[position] all differ. In the sum the two rows of 'the' are alike but no longer equal.",
+        "Red is above 0, blue below. In the top strip the first and the fourth row, both *the*, are the same. "
+        "In the bottom strip they are similar, and no longer the same.",
+    )
+
+
+def right_angles(hills: dict[str, Tensor]) -> None:
+    """Draw a histogram of cosines for each name."""
+    fig, axis = plt.subplots(figsize=(8.0, 3.3))
+    edges = torch.linspace(-0.45, 0.45, 91).numpy()
+    for (name, cosines), color in zip(hills.items(), (PALE, BLUE, ORANGE)):
+        filled = {"color": color} if color == PALE else {"color": color, "histtype": "step", "lw": 2.5}
+        axis.hist(cosines.numpy(), edges, density=True, label=name, **filled)
+    axis.axvline(0, color=GREY, lw=1, ls=":")
+    axis.set(xlabel="cosine", ylabel="how many", yticks=[], ylim=(0, 1.35 * axis.get_ylim()[1]))
+    axis.legend(fontsize=11, frameon=False, loc="upper left")
+    told = "; ".join(f"{name}: around {cosines.mean() + 0.0:.2f}" for name, cosines in hills.items())
+    show(
+        fig,
+        f"Histograms of cosines, as narrow hills. {told}.".replace("-0.00", "0.00"),
+        "Cosines of every token with every position. The blue hill stands left of 0: as trained, the two tables "
+        "lean away from each other. Without each table's mean (orange) it stands at 0, at a right angle.",
+    )
+
+
+def alike_positions(alike: Tensor) -> None:
+    """Show the cosines of all pairs of positions, and their mean by distance. alike (T, T)."""
+    T = len(alike)
+    distances = range(1, T - T // 8)
+    mean = torch.stack([alike.diagonal(d).mean() for d in distances])
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.7), width_ratios=(1.1, 1))
+    image = left.imshow(alike, vmin=-0.8, vmax=0.8, cmap=SIGNED)
+    left.set(xlabel="position", ylabel="position", title="cosine of two positions")
+    fig.colorbar(image, ax=left, shrink=0.8)
+    right.plot(distances, mean, color=BLUE, lw=2)
+    right.axhline(0, color=GREY, lw=1, ls=":")
+    right.set(xlabel="distance in tokens", title="mean cosine by distance")
+    show(
+        fig,
+        f"Left: the cosines of all pairs of {T} positions as a square of colors, red near the diagonal and blue far "
+        f"from it. Right: their mean by distance, {mean[0]:.1f} for neighbors, {mean[19]:.1f} at 20 tokens, and below "
+        "0 from about 150 tokens on.",
+        "Left: a broad red band along the diagonal, so positions in the same stretch of text are alike; far ones "
+        "(blue) are unlike. Right: flat for the first steps, then a fall below 0, and a little way back at the far end.",
+    )
+
+
+def logits_as_projections(x: Tensor, rows: Tensor) -> None:
+    """Show how far a vector reaches along each row of a small table, and the logits. x (2,), rows (3, 2)."""
+    logits = (rows @ x).tolist()
+    colors = (ORANGE, GREEN, PURPLE)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.7), width_ratios=(1.5, 1))
+    direction = x / x.norm()
+    ends = torch.stack([-0.5 * direction, 3.2 * direction])
+    left.plot(ends[:, 0], ends[:, 1], color=GREY, lw=1, ls=":")
+    arrow = {"arrowstyle": "-|>", "lw": 2.5, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 16}
+    for i, (row, color) in enumerate(zip(rows, colors)):
+        foot = (row @ direction) * direction
+        left.plot([row[0], foot[0]], [row[1], foot[1]], color=color, lw=1.5, ls="--")
+        left.plot(*foot.tolist(), "o", color=color, ms=7)
+        left.annotate("", row.tolist(), (0, 0), arrowprops=arrow | {"color": color})
+        left.text(row[0] - 0.08, row[1] + (0.12 if row[1] else -0.35), f"row {i}", ha="right")
+    left.annotate("", x.tolist(), (0, 0), arrowprops=arrow | {"color": BLUE, "lw": 3.5})
+    left.text(*(x + torch.tensor([0.08, -0.25])).tolist(), "x", color=BLUE, weight="bold")
+    left.set(xlim=(-1.9, 3.2), ylim=(-0.6, 3.4), aspect="equal", xticks=range(-1, 4), yticks=range(4))
+    bars = right.barh([f"row {i}" for i in range(len(rows))], logits, color=colors)
+    right.bar_label(bars, fmt="%.0f", padding=4)
+    right.set(xlabel="logit", xlim=(0, 1.2 * max(logits)), xticks=[])
+    right.invert_yaxis()
+    show(
+        fig,
+        "Left: three arrows, the rows of a table, and the arrow x. From the tip of each row a dashed line falls at a "
+        "right angle on the line through x. Right: the logits, "
+        + ", ".join(f"{logit:.0f} for row {i}" for i, logit in enumerate(logits)),
+        "Drop each row onto the line through x (dashed). How far the dot is from the origin, times the length of x, "
+        "is the logit. Row 0 points more nearly where x does, but row 1 is longer, and wins.",
+    )
+
+
+def logits_and_probabilities(prompt: str, labels: list[str], logits: Tensor, chances: Tensor) -> None:
+    """Show the highest logits beside what the softmax makes of them."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.4), sharey=True)
+    left.barh(labels, logits, color=PALE, edgecolor=GREY)
+    right.barh(labels, chances, color=BLUE)
+    left.set(xlabel="logit", title=f"after “{prompt}”", xticks=range(0, int(logits.max()) + 2, 2))
+    right.set(xlabel="probability", xlim=(0, 1.15 * chances.max()))
+    left.invert_yaxis()
+    fig.get_layout_engine().set(wspace=0.1)
+    show(
+        fig,
+        f"Two bar charts of the {len(labels)} tokens with the highest logits, {labels[0]} and {labels[1]} first. The "
+        f"logits fall from {logits[0]:.1f} to {logits[-1]:.1f}, the probabilities from {chances[0]:.2f} to "
+        f"{chances[-1]:.2f}.",
+        "The same tokens twice. The logits (left) look much alike, the probabilities (right) differ by whole factors, "
+        "because a difference of logits turns into a ratio.",
+    )
+
+
+def losses_by_table(losses: dict[str, float], T: int) -> None:
+    """Show what the model loses with other tables of positions, for a tale of T tokens."""
+    fig, axis = plt.subplots(figsize=(8.0, 2.6))
+    bars = axis.barh(list(losses), losses.values(), color=[BLUE, SKY, GREY, RED])
+    axis.bar_label(bars, fmt="%.1f", padding=4)
+    axis.set(xlabel=f"loss on a tale of {T} tokens (lower is better)", xlim=(0, max(losses.values()) * 1.12))
+    axis.invert_yaxis()
+    show(
+        fig,
+        "Four bars, the loss of tales with different tables of positions: "
+        + ", ".join(f"{name} {loss:.1f}" for name, loss in losses.items()),
+        "The first two bars are the same length: counting from 1 is a bug that you can't see here. No positions, "
+        "or shuffled ones, cost a lot.",
+    )
