@@ -7,12 +7,7 @@ from numbers import Integral, Real
 import torch
 
 
-def greedy(logits: torch.Tensor) -> torch.Tensor:
-    """Return the most likely token of each row: (B, V) -> (B,). Raises ValueError if there is NaN."""
-    _refuse_nan(logits)
-    return logits.argmax(dim=-1)
-
-
+# Refusing damaged logits
 def _refuse_nan(logits: torch.Tensor) -> None:
     """Raise ValueError for logits that hold NaN, of which the first id would win every time."""
     if logits.isnan().any():
@@ -20,6 +15,12 @@ def _refuse_nan(logits: torch.Tensor) -> None:
             "the logits hold NaN, so the model's weights are damaged, as by a training run that diverged; "
             "load an earlier checkpoint"
         )
+
+
+def greedy(logits: torch.Tensor) -> torch.Tensor:
+    """Return the most likely token of each row: (B, V) -> (B,). Raises ValueError if there is NaN."""
+    _refuse_nan(logits)
+    return logits.argmax(dim=-1)
 
 
 def scale_temperature(logits: torch.Tensor, t: float) -> torch.Tensor:
@@ -67,8 +68,26 @@ def keep_top_p(logits: torch.Tensor, p: float) -> torch.Tensor:
     return torch.empty_like(logits).scatter(-1, order, ranked)
 
 
+# Drawing from a distribution, and refusing bad settings
+class _Drawing:
+    """Draw from what `distribution` says; a base for `Sampler`, which has the settings."""
+
+    def __post_init__(self):
+        if not isinstance(self.generator, torch.Generator | None):
+            raise TypeError(
+                f"generator is {self.generator!r}, but it is a torch.Generator or None; "
+                f"for a seed pass torch.Generator().manual_seed(seed)"
+            )
+        self.distribution(torch.zeros(1, 1))  # reject bad settings here, not mid-generation
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return one drawn token for each row: (B, V) -> (B,). Raises ValueError if there is NaN."""
+        _refuse_nan(logits)
+        return torch.multinomial(self.distribution(logits), 1, generator=self.generator).squeeze(-1)
+
+
 @dataclass
-class Sampler:
+class Sampler(_Drawing):
     """A way to draw the next token: by temperature, then top-k, then top-p.
 
     The same generator state gives the same draws. Raises ValueError for values that
@@ -80,14 +99,6 @@ class Sampler:
     top_p: float | None = None  # None keeps all
     generator: torch.Generator | None = None  # None draws from torch's global one
 
-    def __post_init__(self):
-        if not isinstance(self.generator, torch.Generator | None):
-            raise TypeError(
-                f"generator is {self.generator!r}, but it is a torch.Generator or None; "
-                f"for a seed pass torch.Generator().manual_seed(seed)"
-            )
-        self.distribution(torch.zeros(1, 1))  # reject bad settings here, not mid-generation
-
     def distribution(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the probabilities that `__call__` draws from: (B, V) -> (B, V)."""
         logits = scale_temperature(logits, self.temperature)
@@ -96,8 +107,3 @@ class Sampler:
         if self.top_p is not None:
             logits = keep_top_p(logits, self.top_p)
         return logits.softmax(dim=-1)
-
-    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return one drawn token for each row: (B, V) -> (B,). Raises ValueError if there is NaN."""
-        _refuse_nan(logits)
-        return torch.multinomial(self.distribution(logits), 1, generator=self.generator).squeeze(-1)

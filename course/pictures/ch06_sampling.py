@@ -1,0 +1,90 @@
+"""The figures of chapter 6: a distribution and its tail, repeats, temperature, and where top-p cuts."""
+
+from matplotlib import pyplot as plt
+from torch import Tensor
+
+from course.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, show
+
+
+def most_likely(prompt: str, labels: list[str], chances: Tensor, others: int) -> None:
+    """Show the probabilities of the most likely next tokens, and of all others together. chances (n,)."""
+    rest = 1 - chances.sum().item()
+    fig, ax = plt.subplots(figsize=(8.0, 3.6))
+    bars = [*labels, f"{others:,} others"]
+    ax.bar(range(len(bars)), [*chances.tolist(), rest], color=[BLUE] * len(labels) + [ORANGE])
+    ax.set_xticks(range(len(bars)), bars, rotation=60, ha="right")
+    ax.set(ylabel="probability", title=f"after “{prompt}”")
+    show(
+        fig,
+        f"Bars: the {len(labels)} most likely next tokens, from {chances[0]:.2f} down to {chances[-1]:.2f}, and one for "
+        f"all {others:,} others together, {rest:.1f}.",
+        f"The {len(labels)} most likely tokens (blue), and all the others in one bar (orange). None of these others is "
+        "likely, but together they come more often than any word you see.",
+    )
+
+
+def repeats(pieces: list[str], seen: list[bool], caption: str, width: int = 74) -> None:
+    """Show a text with the tokens colored that belong to a run that came before."""
+    lines, line = [], []
+    for piece, again in zip(pieces, seen):
+        if sum(len(text) for text, _ in line) + len(piece) > width:
+            lines, line = [*lines, line], []
+        line.append((piece.replace("\n", "↵"), again))
+    lines.append(line)
+    fig, ax = plt.subplots(figsize=(8.4, 0.3 * len(lines) + 0.2))
+    for row, line in enumerate(lines):
+        at = 0
+        for piece, again in line:
+            edge = {"facecolor": "#fcd9b6" if again else "none", "edgecolor": "none", "pad": 1.5}
+            ax.text(at, -row, piece, family="monospace", fontsize=13, va="center", bbox=edge)
+            at += len(piece)
+    ax.set(xlim=(0, width + 1), ylim=(-len(lines) + 0.4, 0.6))
+    ax.axis("off")
+    show(fig, f"A text with the repeated tokens on orange: {sum(seen)} of {len(seen)}.", caption)
+
+
+def temperatures(curves: dict[float, Tensor]) -> None:
+    """Show the probabilities at several temperatures, sorted, on logarithmic axes."""
+    fig, ax = plt.subplots(figsize=(8.0, 3.8))
+    for (t, chances), color in zip(curves.items(), (BLUE, GREEN, RED)):
+        ranked = chances.sort(descending=True).values
+        ax.plot(range(1, len(ranked) + 1), ranked, color=color, lw=2.5, label=f"t = {t}")
+    ax.set(xscale="log", yscale="log", ylim=(1e-7, 1), xlabel="rank of the token", ylabel="probability")
+    ax.legend(frameon=False)
+    tails = {t: chances.sort(descending=True).values[100:].sum() for t, chances in curves.items()}
+    told = ", ".join(f"{tail:.0%} at t = {t}" for t, tail in tails.items())
+    show(
+        fig,
+        "Three falling lines, steeper the lower the temperature. They cross: the higher temperature has less for the "
+        f"first tokens and more for the tail. All tokens after the first hundred have {told}.",
+        f"One distribution at three temperatures, most likely token first. Heat moves probability from the left to the "
+        f"right. The tokens after the first hundred get {told}.",
+    )
+
+
+def cumulative(curves: dict[str, Tensor], p: float, k: int) -> None:
+    """Show how the probabilities of the most likely tokens add up, and where top-p and top-k cut."""
+    fig, ax = plt.subplots(figsize=(8.0, 4.0))
+    told = []
+    for (prompt, chances), color in zip(curves.items(), (BLUE, GREEN, PURPLE)):
+        sums = chances.sort(descending=True).values.cumsum(0)
+        n = int((sums < p).sum()) + 1
+        ranks = range(1, len(sums) + 1)
+        ax.plot(ranks, sums, color=color, lw=2.5, label=f"after “{prompt}”: keeps {n:,}")
+        ax.plot([n, n], [0, sums[n - 1]], color=color, lw=1.5, ls="--")
+        ax.plot(n, sums[n - 1], "o", color=color, ms=8)
+        told.append(f"after {prompt!r} {n} tokens")
+    ax.axhline(p, color=GREY, lw=1)
+    ax.text(len(sums), p - 0.03, f"p = {p}", ha="right", va="top", color=GREY)
+    ax.axvline(k, color=ORANGE, lw=2, ls=":")
+    ax.text(k * 1.08, 0.03, f"k = {k}", color="#92600a")
+    ax.set(
+        xscale="log", ylim=(0, 1.03), xlabel="the n most likely tokens", ylabel="their probability together"
+    )
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))
+    show(
+        fig,
+        f"Curves of summed probability. Each reaches {p} at another place: {', '.join(told)}. A dotted line stands at k = {k}.",
+        f"Top-p cuts each curve where it reaches {p} (the dots), so how many tokens stay depends on the prompt. "
+        f"Top-k cuts all of them at the same place, the dotted line.",
+    )
