@@ -88,10 +88,13 @@ def pages() -> Iterator[tuple[str, str]]:
     """Yield the name of each page that Sphinx reads, and its text."""
     for path in sorted(SOURCE.glob("*.md")):
         text = for_sphinx(path.read_text("utf-8"))
-        if path.name == "index.md":
-            first = alive(explorable("loop", temperature=0.8, top_p=0.95))
-            text = text.replace("<!-- the loop -->", first).replace("<!-- the check -->", demonstration())
-            text = text.replace("<!-- the address -->", ways_in(address()))
+        for name in play.__all__:
+            settings = {"temperature": 0.8, "top_p": 0.95} if path.name == "index.md" else {}
+            if f"<!-- {name} -->" in text:
+                text = text.replace(f"<!-- {name} -->", alive(explorable(name, **settings)))
+        text = text.replace("<!-- the check -->", demonstration()).replace(
+            "<!-- the address -->", ways_in(address())
+        )
         yield path.name, text
     yield "museum.md", museum()
     for module in modules():

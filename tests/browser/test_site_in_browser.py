@@ -9,7 +9,7 @@ from course.source import chapters
 
 SCREENS = [{"width": 1280, "height": 900}, {"width": 390, "height": 844}]
 OWN = ("http://127.0.0.1:", "data:", "blob:")
-PAGES = ("index", "museum", "glossary", "references", "api", "api/attention", "search", "genindex")
+PAGES = ("index", "play", "museum", "glossary", "references", "api", "api/attention", "search", "genindex")
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,26 @@ def test_a_first_continuation_on_the_first_page(browser, site):
         assert text.input_value().startswith("The old wolf said")
         assert sum("model.safetensors" in url for url in loaded) == 1
         assert page.locator(".loading").is_hidden()
+
+
+def test_every_toy_answers_when_it_is_touched(browser, site):
+    touches = {
+        "loop": lambda box: box.locator(".play-bars button").first.click(),
+        "tokenizer_box": lambda box: box.locator("textarea").first.fill("strawberry"),
+        "neighbors": lambda box: box.locator("input[type=text]").first.fill(" wolf"),
+        "attention": lambda box: box.locator("select").first.select_option(index=1),
+        "stream": lambda box: box.locator("input[type=text]").first.fill("The king said"),
+        "cache": lambda box: box.locator("input[type=text]").first.fill("The king said to the"),
+    }
+    with opened(browser, f"{site}/play.html") as page:
+        assert page.locator("[data-play]").count() == len(touches)
+        for name, touch in touches.items():
+            box = page.locator(f"[data-play={name}] section.play")
+            box.wait_for()
+            before = box.inner_html()
+            touch(box)
+            changed = "([name, before]) => document.querySelector(`[data-play=${name}] section.play`).innerHTML !== before"
+            page.wait_for_function(changed, arg=[name, before], timeout=120_000)
 
 
 def test_the_example_of_a_check_answers_to_what_is_chosen(browser, site):
