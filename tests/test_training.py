@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from conftest import SIZES, largest, shake
 from gpt2lib import GPT2, GPT2Config, from_pretrained
 from gpt2lib.tokenizer import Tokenizer
-from gpt2lib.train import Run, main, parse, settings_of
+from gpt2lib.train import Run, device_of_this_process, main, parse, settings_of
 from gpt2lib.training import (
     Trainer,
     TrainingConfig,
@@ -622,6 +622,23 @@ def test_resumed_a_run_needs_no_options_and_may_change_some(text, tmp_path, caps
         ["--out", str(out), "--resume", "--text", str(moved), "--save-every", "3", "--validation", str(moved)]
     )
     assert capsys.readouterr().out.startswith("10 updates")
+
+
+@pytest.mark.parametrize(
+    "cuda, mps, several, device",
+    [
+        (False, False, False, "cpu"),
+        (False, True, False, "mps"),
+        (False, True, True, "cpu"),  # mps can't exchange gradients
+        (True, False, True, "cuda:3"),
+    ],
+)
+def test_a_run_uses_the_gpu_that_is_there(monkeypatch, cuda, mps, several, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: several)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert device_of_this_process() == torch.device(device)
 
 
 @pytest.mark.parametrize("damage", ["cut short", "empty", "text", "other tensors"])

@@ -4,22 +4,22 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-arguments = ("micro_batches", "B", "T")
+arguments = ("micro_batches", "B", "T", "there are old gradients")
 
 
 def cases():
-    """Two, three and one micro-batch; old gradients are in the model, and the texts are cut from longer ones."""
-    return [(2, 4, 3), (3, 6, 5), (1, 2, 4)]
+    """Two, three and one micro-batch, then a model without gradients; the texts are cut from longer ones."""
+    return [(2, 4, 3, True), (3, 6, 5, True), (1, 2, 4, True), (2, 4, 3, False)]
 
 
-def run(answer, micro_batches, B, T):
+def run(answer, micro_batches, B, T, old):
     """Return the loss and the gradients that an answer leaves in a small model."""
     generator = torch.Generator().manual_seed(B)
     model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))
-            parameter.grad = torch.ones_like(parameter)
+            parameter.grad = torch.ones_like(parameter) if old else None
     tokens = torch.randint(7, (B, T + 1), generator=generator)
     before, passes = [p.clone() for p in model.parameters()], []
     model[1].register_forward_hook(lambda module, x, y: passes.append(f"{len(y)} forward"))
