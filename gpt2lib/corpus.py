@@ -26,6 +26,7 @@ PIECE = 2**22  # bytes that are read at a time
 ENOUGH = 2**30  # bytes of text that a tokenizer is trained on, at most
 
 
+# Reading text files in pieces
 def text_files(path: Path) -> list[Path]:
     """Return the text file, or all .txt files in a folder and its subfolders, sorted.
 
@@ -94,6 +95,7 @@ def read_text(path: Path) -> str:
     return "".join(read_pieces(text_files(path)))
 
 
+# Learning a vocabulary and encoding, on all processors
 def _processors() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -152,6 +154,7 @@ def encode_pieces(pieces: Iterable[str], tokenizer: Tokenizer) -> Iterator[np.nd
         yield from _in_order(pool, encode, pieces)
 
 
+# A text as a mapped file of token ids
 @dataclass(frozen=True)
 class Corpus:
     """A text as token ids in a file that is mapped into memory: only what is looked at is read."""

@@ -44,6 +44,7 @@ SIZE_OPTIONS = ("preset", "vocab_size", "layers", "heads", "width")
 MAY_CHANGE = ("out", "resume", "text", "validation", "save_every", "compile", "micro_batches")
 
 
+# Numbers and names of options
 def number_of_tokens(text: str) -> int:
     """Return the number that 10M, 1.5B, 1e7 or 10_000_000 stands for."""
     scale = {"k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}.get(text[-1:].lower())
@@ -61,6 +62,7 @@ def option_of(name: str) -> str:
     return "--" + RENAMED.get(name, name).replace("_", "-")
 
 
+# The command line
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options of a command line; `given` names those that were typed."""
     parser = argparse.ArgumentParser(
@@ -96,6 +98,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return argparse.Namespace(**defaults | given, given=tuple(given))
 
 
+# From options to settings
 def settings_of(options: argparse.Namespace) -> TrainingConfig:
     """Return the training settings that the options ask for. Raises ValueError in the options' names."""
     if not 0 <= options.warmup <= 1:
@@ -110,6 +113,7 @@ def settings_of(options: argparse.Namespace) -> TrainingConfig:
     return replace(config, steps=steps, warmup_steps=int(options.warmup * steps))
 
 
+# Options that contradict each other or the stored run
 def check_options(options: argparse.Namespace) -> None:
     """Raise ValueError for options that no run can have or that contradict each other.
 
@@ -162,6 +166,7 @@ def as_stored(options: argparse.Namespace, stored: dict) -> argparse.Namespace:
     return argparse.Namespace(**stored | paths | {"resume": True} | given, given=options.given)
 
 
+# From options to the sizes of a model
 def with_dropout(config: GPT2Config, dropout: float | None) -> GPT2Config:
     """Return the config with one rate for all three dropouts, or as it is for None."""
     if dropout is None:
@@ -179,6 +184,7 @@ def model_config(options: argparse.Namespace, vocab_size: int) -> GPT2Config:
     return with_dropout(sizes, options.dropout)
 
 
+# A run: training, saving, telling
 @dataclass
 class Run:
     """A training run that is under way, and what it has told so far."""
@@ -227,7 +233,7 @@ class Run:
         Raises FloatingPointError, and writes nothing, if the run has diverged; OSError if the disk is full.
         """
         model, trainer = self.trainer.model.eval(), self.trainer
-        start = trainer.tokens[None, : trainer.config.context].to(next(model.parameters()).device).long()
+        start = trainer.tokens[None, : trainer.config.context].long().to(next(model.parameters()).device)
         with torch.no_grad():
             numbers = [model.forward(start), *model.parameters(), *(trainer.mean or [])]
         if not all(part.isfinite().all() for part in numbers):
@@ -291,6 +297,7 @@ def _not_saved(out: Path, error: Exception) -> OSError:
     )
 
 
+# Opening a run, alone or as one of several processes
 def gathered(mine: object) -> list:
     """Return what each process passes, in the order of their ranks."""
     if not dist.is_initialized():
@@ -376,6 +383,16 @@ def read_state(path: Path) -> dict | None:
     return state
 
 
+def device_of_this_process() -> torch.device:
+    """Return this process's GPU, a Mac's only where it trains alone, or the CPU.
+
+    `mps` can't exchange gradients with other processes.
+    """
+    if torch.cuda.is_available():
+        return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
+    return torch.device("mps" if torch.backends.mps.is_available() and not dist.is_initialized() else "cpu")
+
+
 def open_run(options: argparse.Namespace, closing: contextlib.ExitStack) -> Run:
     """Open what a run needs: its directory, text, tokenizer, model and, to go on, its state.
 
@@ -384,7 +401,6 @@ def open_run(options: argparse.Namespace, closing: contextlib.ExitStack) -> Run:
     or the run that is to be resumed, OSError for files that cannot be read or written.
     """
     first = not dist.is_initialized() or dist.get_rank() == 0
-    device = torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
 
     def open_directory() -> tuple[argparse.Namespace, dict | None]:
         check_options(options)
@@ -426,7 +442,7 @@ def open_run(options: argparse.Namespace, closing: contextlib.ExitStack) -> Run:
 
     options, state = together(open_directory)
     model, corpus, validation = together(open_texts)
-    model.to(device)
+    model.to(device_of_this_process())
     if options.compile:
         model.compile()
     run = Run(options, Trainer(model, corpus.tokens, settings_of(options)), corpus, validation)
@@ -472,6 +488,7 @@ def check_room(options: argparse.Namespace, model: GPT2, state: dict | None) -> 
         )
 
 
+# The program
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train as the command line says; print expected errors as one line and exit."""
     first = os.environ.get("RANK", "0") == "0"  # the one that speaks, of those that torchrun starts

@@ -49,7 +49,7 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """Return the optimizer's two groups: matrices, which decay, and gains and biases, which do not.
 
     Each parameter is in one of them, once. Source: GPT-3 (Brown et al. 2020, appendix B) for the
-    0.1; leaving out all that has one dimension is the field's habit since BERT.
+    0.1; GPT-1 (Radford et al. 2018, section 4.1) already left out gains and biases.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return [
@@ -73,6 +73,7 @@ def learning_rate(
     return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * done))
 
 
+# The settings of a training run, with a sentence for each that is impossible
 @dataclass(frozen=True)
 class TrainingConfig:
     """Settings of a training run. Raises ValueError for impossible ones."""
@@ -108,6 +109,7 @@ class TrainingConfig:
             raise ValueError(f"dtype is {self.dtype!r}; choose float32 or bfloat16")
 
 
+# What an update tells
 @dataclass(frozen=True)
 class Progress:
     """What one update did."""
@@ -118,6 +120,7 @@ class Progress:
     gradient_norm: float  # before clipping
 
 
+# For long runs on Linux: keep freed memory, instead of having the system clear it again for every update
 def keep_freed_memory() -> None:
     """Make glibc reuse freed memory instead of returning it to the OS; does nothing elsewhere.
 
@@ -130,6 +133,7 @@ def keep_freed_memory() -> None:
         mallopt(-1, 2**31 - 1)  # which shrinks only if 2 GB at its end are free
 
 
+# What tokens may be passed as
 Tokens = torch.Tensor | np.ndarray | Sequence[int]
 
 
@@ -164,6 +168,7 @@ def _to_device(ids: torch.Tensor, device: torch.device) -> torch.Tensor:
     return ids.to(device)
 
 
+# The library's loop: yours, plus 16-bit numbers, several processes, averaged weights and exact resuming
 class Trainer:
     """Update a model's weights, one batch at a time; iterating over it trains.
 
@@ -325,6 +330,7 @@ class Trainer:
         self.generator.set_state(state["generator"])
 
 
+# The loop as a function
 def train(model: nn.Module, tokens: Tokens, config: TrainingConfig) -> Iterator[Progress]:
     """Train a model on tokens (N,), in place, and yield the progress of each update.
 
@@ -334,6 +340,7 @@ def train(model: nn.Module, tokens: Tokens, config: TrainingConfig) -> Iterator[
     return iter(Trainer(model, tokens, config))
 
 
+# Judging a model on a whole text
 @torch.no_grad()
 def mean_loss(model: nn.Module, tokens: Tokens, context: int, batch_size: int = 16) -> float:
     """Return the mean loss, in nats per token, over a whole text: tokens (N,).
@@ -361,10 +368,11 @@ def mean_loss(model: nn.Module, tokens: Tokens, context: int, batch_size: int = 
         stretches = _to_device(tokens[places], device)
         logits = model(stretches[:, :-1])
         losses = F.cross_entropy(logits.flatten(0, 1), stretches[:, 1:].flatten(), reduction="none")
-        total += losses[(places[:, 1:] > done[:, None]).flatten().to(device)].double().sum().item()
+        total += losses[(places[:, 1:] > done[:, None]).flatten().to(device)].cpu().double().sum().item()
     return total / last
 
 
+# The same in bits per byte, which you write yourself in exercise 8.3
 def bits_per_byte(model: nn.Module, tokenizer: Tokenizer, text: str, context: int | None = None) -> float:
     """Return the bits that the model needs to tell each byte of a text: (str) -> float.
 
