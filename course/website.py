@@ -47,6 +47,7 @@ WORK, BUILT = SOURCE / "_work", SOURCE / "_build"
 CHECK = re.compile(r"^(\w+) = check\(\1\)", re.M)
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>[ \t]*')
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2/")  # of the package sphinx-mathjax-offline
+START = {"loop": {"temperature": 0.8, "top_p": 0.95}, "attention": {"layer": 4, "head": 1}}  # on pages of their own
 LARGEST = 2_500_000  # bytes of a page
 DEMO = (
     "no-mask",
@@ -89,9 +90,8 @@ def pages() -> Iterator[tuple[str, str]]:
     for path in sorted(SOURCE.glob("*.md")):
         text = for_sphinx(path.read_text("utf-8"))
         for name in play.__all__:
-            settings = {"temperature": 0.8, "top_p": 0.95} if path.name == "index.md" else {}
             if f"<!-- {name} -->" in text:
-                text = text.replace(f"<!-- {name} -->", alive(explorable(name, **settings)))
+                text = text.replace(f"<!-- {name} -->", alive(explorable(name, **START.get(name, {}))))
         text = text.replace("<!-- the check -->", demonstration()).replace(
             "<!-- the address -->", ways_in(address())
         )
