@@ -47,7 +47,7 @@ WORK, BUILT = SOURCE / "_work", SOURCE / "_build"
 CHECK = re.compile(r"^(\w+) = check\(\1\)", re.M)
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>[ \t]*')
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2/")  # of the package sphinx-mathjax-offline
-START = {"loop": {"temperature": 0.8, "top_p": 0.95}, "attention": {"layer": 4, "head": 1}}  # on pages of their own
+START = {"loop": {"temperature": 0.8, "top_p": 0.95}, "attention": {"layer": 4, "head": 1}}  # on site/*.md
 LARGEST = 2_500_000  # bytes of a page
 DEMO = (
     "no-mask",
