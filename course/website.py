@@ -177,6 +177,8 @@ def chapter(path: Path) -> NotebookNode:
         if found:
             cells.append(v4.new_markdown_cell(alive(found)))
         cells += [v4.new_markdown_cell(beside(exercise)) for exercise in own if exercise.name in checked]
+    if repository := address():
+        cells.insert(1, v4.new_markdown_cell(f"Run this chapter on {elsewhere(repository, path.stem)}."))
     page.cells = cells
     return page
 
@@ -383,13 +385,32 @@ def address() -> str | None:
     return None
 
 
+def elsewhere(repository: str, chapter: str = "00_meet_gpt2") -> str:
+    """Return links that start a chapter where nothing has to be installed."""
+    path = f"notebooks/{chapter}.ipynb"
+    links = {
+        "Binder": f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath={path}",
+        "Codespaces": f"https://codespaces.new/{repository}",
+        "Colab": f"https://colab.research.google.com/github/{repository}/blob/main/{path}",
+    }
+    return " · ".join(f"[{name}]({link})" for name, link in links.items())
+
+
 def ways_in(repository: str | None) -> str:
-    """Return how to get the course, and links that start it elsewhere if it is known where it is."""
+    """Return how to get the course, here or elsewhere if it is known where it is."""
     if not repository:
         return "In the folder of the course:"
     name = repository.partition("/")[2]
-    binder = f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath=notebooks/00_meet_gpt2.ipynb"
-    return (
-        f"Without installing anything: [on Binder]({binder}) or [in a Codespace](https://codespaces.new/{repository}). "
-        f"On your own machine:\n\n```bash\ngit clone https://github.com/{repository}\ncd {name}\n```"
-    )
+    return f"""Without installing anything: {elsewhere(repository)}. Colab has only the notebook, so give it the rest in a new first cell:
+
+```python
+!git clone -q https://github.com/{repository} /content/{name} && pip install -q -e "/content/{name}[course]"
+import sys; sys.path.insert(0, "/content/{name}")
+```
+
+On your own machine:
+
+```bash
+git clone https://github.com/{repository}
+cd {name}
+```"""

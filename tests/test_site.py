@@ -174,6 +174,8 @@ def test_the_first_page_knows_where_the_course_is(monkeypatch, origin, name):
     monkeypatch.setattr(website.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=f"{origin}\n"))
     assert website.address() == name
     assert ("git clone" in website.ways_in(name)) == bool(name)
+    first = website.chapter(chapters("03")[0]).cells[1].source
+    assert (f"/{name}/blob/main/notebooks/03_masked_attention.ipynb" in first) == bool(name)
 
 
 def test_the_library_page_names_each_exercise():
