@@ -311,7 +311,8 @@ def brief(value: Any, most: int = LONGEST, digits: int = 4) -> str:
         if value.is_meta:
             return f"a tensor {tuple(value.shape)} on the device meta"
         if value.numel() > 36:
-            return f"a tensor {tuple(value.shape)}"
+            short = value.dtype in (torch.float16, torch.bfloat16)
+            return f"a tensor {tuple(value.shape)}" + f" of {value.dtype}" * short
         if value.is_floating_point():
             with np.printoptions(precision=digits, suppress=digits == 4):
                 return str(value.double().numpy()) if value.ndim else f"{value.item():.{digits}g}"
