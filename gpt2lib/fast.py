@@ -50,6 +50,7 @@ def quantized_linear(
     return torch.addcmul(bias, F.linear(x, numbers.to(x.dtype)), scale)
 
 
+# What a way to multiply is, and operators of torch that have no public name
 Product = Callable[[torch.Tensor], torch.Tensor]  # float x (..., K) -> about x @ weight.T + bias (..., N)
 Maker = Callable[[torch.Tensor, torch.Tensor], Product]  # weight (N, K), bias (N,) -> a product
 
@@ -79,6 +80,67 @@ def private_operator(name: str) -> Callable[..., torch.Tensor]:
     return operate
 
 
+# An int8 product by FBGEMM, a library that comes with torch
+def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply vectors in one byte with int8 weights, as FBGEMM does. Private operators of torch.
+
+    FBGEMM maps the smallest of all the numbers that it's given to 0 and the largest to 255 (and keeps 0
+    in between). For one vector that's just right. Of several, each is stretched to 0..1 first.
+    """
+    numbers, scale = quantize_rows(weight)
+    multiply = private_operator("ops.quantized.linear_dynamic.default")
+    # torch has deprecated these tensors; once they are gone, the next maker is used
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stored = private_operator("_make_per_channel_quantized_tensor")(
+            numbers.contiguous(), scale.double(), torch.zeros(len(scale), dtype=torch.int64), 0
+        )
+    packed = private_operator("ops.quantized.linear_prepack")(stored, bias)
+    sums = numbers.sum(dim=1) * scale  # what a row of ones gives, without the bias
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        x = x.float()
+        if x.numel() == x.shape[-1]:
+            return multiply(x, packed)
+        low = x.amin(dim=-1, keepdim=True)
+        span = x.amax(dim=-1, keepdim=True) - low
+        span = torch.where(span > 0, span, 1.0)
+        y = multiply((x - low).div_(span), packed).sub_(bias)
+        return y.mul_(span).addcmul_(low, sums).add_(bias)
+
+    return product
+
+
+# An int8 product of torch's own
+def aten_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply bfloat16 rows with int8 weights. A private operator of torch.
+
+    It makes the weights bfloat16 inside the processor, again for every four rows or so.
+    """
+    numbers, scale = quantize_rows(weight)
+    numbers = numbers.contiguous()  # row after row, whatever the layout of the weight
+    multiply = private_operator("ops.aten._weight_int8pack_mm.default")
+    ones = torch.ones_like(scale).bfloat16()
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        y = multiply(x.flatten(0, -2).bfloat16(), numbers, ones)
+        return torch.addcmul(bias, y, scale).view(*x.shape[:-1], -1)
+
+    return product
+
+
+def product_in_parts(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, parts: int) -> torch.Tensor:
+    """Return x @ weight.T + bias as a batch of `parts` products.
+
+    x (M, K), weight (N, K) contiguous, bias (N,) -> (M, N). parts divides N.
+    """
+    blocks = weight.view(parts, -1, weight.shape[1])
+    columns = x.T.expand(parts, -1, -1)
+    y = torch.baddbmm(bias.view(parts, -1, 1), blocks, columns)
+    return y.reshape(len(weight), len(x)).T
+
+
+# What it takes to be chosen, and candidates that take turns on the clock
 NEAR = 0.0125  # how far the results for a vector may be off, as a mean, relative to their size
 ROWS = (1, 8, 256)  # how many vectors at a time the products are timed with
 CLEARLY = 1.1  # how many times as fast a product must be to be worth storing the weights once more
@@ -136,6 +198,7 @@ def seconds_in_turns(
     return {key: median(seconds[1:]) for key, seconds in times.items()}
 
 
+# Makers: one for each routine that torch carries
 def plain(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply as nn.Linear does."""
     return lambda x: F.linear(x.float(), weight, bias)
@@ -194,53 +257,6 @@ def fbgemm_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     return lambda x: multiply(x.float(), packed)
 
 
-def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply vectors in one byte with int8 weights, as FBGEMM does. Private operators of torch.
-
-    FBGEMM maps the smallest of all the numbers that it's given to 0 and the largest to 255 (and keeps 0
-    in between). For one vector that's just right. Of several, each is stretched to 0..1 first.
-    """
-    numbers, scale = quantize_rows(weight)
-    multiply = private_operator("ops.quantized.linear_dynamic.default")
-    # torch has deprecated these tensors; once they are gone, the next maker is used
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        stored = private_operator("_make_per_channel_quantized_tensor")(
-            numbers.contiguous(), scale.double(), torch.zeros(len(scale), dtype=torch.int64), 0
-        )
-    packed = private_operator("ops.quantized.linear_prepack")(stored, bias)
-    sums = numbers.sum(dim=1) * scale  # what a row of ones gives, without the bias
-
-    def product(x: torch.Tensor) -> torch.Tensor:
-        x = x.float()
-        if x.numel() == x.shape[-1]:
-            return multiply(x, packed)
-        low = x.amin(dim=-1, keepdim=True)
-        span = x.amax(dim=-1, keepdim=True) - low
-        span = torch.where(span > 0, span, 1.0)
-        y = multiply((x - low).div_(span), packed).sub_(bias)
-        return y.mul_(span).addcmul_(low, sums).add_(bias)
-
-    return product
-
-
-def aten_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply bfloat16 rows with int8 weights. A private operator of torch.
-
-    It makes the weights bfloat16 inside the processor, again for every four rows or so.
-    """
-    numbers, scale = quantize_rows(weight)
-    numbers = numbers.contiguous()  # row after row, whatever the layout of the weight
-    multiply = private_operator("ops.aten._weight_int8pack_mm.default")
-    ones = torch.ones_like(scale).bfloat16()
-
-    def product(x: torch.Tensor) -> torch.Tensor:
-        y = multiply(x.flatten(0, -2).bfloat16(), numbers, ones)
-        return torch.addcmul(bias, y, scale).view(*x.shape[:-1], -1)
-
-    return product
-
-
 def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply in parts: see the weight as a batch of smaller ones.
 
@@ -250,16 +266,15 @@ def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     N, K = weight.shape
     least = 2 * torch.get_num_threads()
     parts = min((n for n in range(1, 257) if N % n == 0), key=lambda n: (n < least, abs(n - least)))
-    blocks, offsets = weight.view(parts, N // parts, K), bias.view(parts, -1, 1)
 
     def product(x: torch.Tensor) -> torch.Tensor:
-        columns = x.float().reshape(-1, K).t()  # (K, M)
-        y = torch.baddbmm(offsets, blocks, columns.expand(parts, *columns.shape))
-        return y.view(N, -1).t().reshape(*x.shape[:-1], N)
+        y = product_in_parts(x.float().reshape(-1, K), weight, bias, parts)
+        return y.reshape(*x.shape[:-1], N)
 
     return product
 
 
+# What is tried for each kind of weights, and who wins
 FLOAT16 = (fbgemm_float16, plain_float16)  # 11 bits of precision; a weight may be too large for it
 BFLOAT16 = (onednn_bfloat16, plain_bfloat16)  # 8 bits of precision, for the vectors too
 INT8 = (fbgemm_int8, aten_int8, plain_int8, int8_as_bfloat16)
@@ -282,6 +297,7 @@ KINDS = {
     "bfloat16": Kind(BFLOAT16, INT8, shortlist=True),
     "int8": Kind((*INT8, *FLOAT16, onednn_bfloat16), INT8, shortlist=True, bfloat16_attention=True),
 }
+
 
 Matrix = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # weight (N, K), bias (N,), the x (M, K) it meets
 
@@ -385,6 +401,7 @@ def shortlisted(rough: Product, weight: torch.Tensor, most: int = 64) -> Product
     return product
 
 
+# Attention in bfloat16: 128 queries at a time, so that most of their future is never computed
 MANY_QUERIES = 128  # from which on it can pay to attend in bfloat16
 
 
@@ -431,6 +448,7 @@ def try_attention(config: GPT2Config) -> list[Trial]:
     ]
 
 
+# A block in one function: for one token, every call of Python counts
 MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")  # of a block, in the order of their use
 
 
@@ -495,6 +513,7 @@ def read_through(weights: list[torch.Tensor], most: int = 2**27) -> None:
             weight.sum()
 
 
+# The model itself
 class FastGPT2(nn.Module):
     """A GPT2 for inference whose matrix products are made for the processor; called like GPT2.
 

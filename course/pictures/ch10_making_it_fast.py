@@ -1,0 +1,195 @@
+"""The figures of chapter 10: where the time goes, the roof, a row on its ticks, rounds of guesses, the ladder."""
+
+from collections.abc import Callable
+
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.patches import FancyBboxPatch
+
+from course.figures import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, show
+
+WORK = (BLUE, ORANGE, GREEN, PALE)
+
+
+def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
+    """Draw the seconds of several runs by kind of work, each run as a bar of 100 %."""
+    fig, ax = plt.subplots(figsize=(8, 0.7 * len(profiles) + 1.3))
+    for i, parts in enumerate(profiles.values()):
+        total, left = sum(parts.values()), 0.0
+        for color, (kind, seconds) in zip(WORK, parts.items()):
+            share = 100 * seconds / total
+            ax.barh(i, share, left=left, color=color, height=0.6, label=kind if i == 0 else None)
+            if share >= 6:
+                dark = color in (BLUE, GREEN)
+                ax.text(
+                    left + share / 2,
+                    i,
+                    f"{share:.0f} %",
+                    ha="center",
+                    va="center",
+                    color="w" if dark else "k",
+                )
+            left += share
+        ax.text(102, i, f"{1000 * total:.1f} ms", va="center")
+    ax.set_yticks(range(len(profiles)), list(profiles))
+    ax.set(xlim=(0, 118), xticks=[0, 25, 50, 75, 100], xlabel="share of the time, %")
+    ax.invert_yaxis()
+    fig.legend(
+        *ax.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, fontsize=10
+    )
+    show(
+        fig,
+        "A bar of 100 percent for each run: " + ", ".join(profiles) + ". Each is divided into the shares of "
+        "the matrix products, the attention, norms with GELU and sums, and everything else.",
+        "Every bar is one run of a model, cut up by kind of work. The gray end is time in which no operator "
+        "computes: Python, choosing routines, setting memory aside.",
+    )
+
+
+def roofline(
+    attainable: Callable[[float, float, float], float],
+    ceilings: dict[str, float],
+    bandwidth: float,
+    points: dict[str, tuple[float, float, str]],
+) -> None:
+    """Draw a roof for each ceiling (operations per second), and points under them.
+
+    points: name -> operations per byte, operations per second, the ceiling they belong to.
+    """
+    fig, ax = plt.subplots(figsize=(9, 4))
+    colors = dict(zip(ceilings, (BLUE, PURPLE)))
+    xs = torch.logspace(-1, 3, 200).tolist()
+    for name, most in ceilings.items():
+        ax.plot(
+            xs,
+            [attainable(x, most, bandwidth) / 1e9 for x in xs],
+            color=colors[name],
+            lw=2,
+            label=f"roof, {name}",
+        )
+    for number, (name, (intensity, reached, ceiling)) in enumerate(points.items(), start=1):
+        ax.plot(
+            intensity, reached / 1e9, "o", color=colors[ceiling], ms=15, mec="w", label=f"{number}  {name}"
+        )
+        ax.text(intensity, reached / 1e9, str(number), color="w", ha="center", va="center", fontsize=10)
+    ax.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="billion operations per second")
+    fig.legend(loc="outside right upper", frameon=False, fontsize=10, markerscale=0.6)
+    show(
+        fig,
+        "A roofline on logarithmic axes: a line that rises with the operations per byte and then is flat, and "
+        "below it a point for each of: " + ", ".join(points) + ".",
+        "Left of the bend a program waits for memory, right of it for arithmetic. The distance of a point "
+        "from the roof straight above it is what could still be gained.",
+    )
+
+
+def row_on_ticks(rows: dict[str, torch.Tensor]) -> None:
+    """Draw how often each whole number from -127 to 127 occurs in int8 rows (K,)."""
+    fig, axes = plt.subplots(1, len(rows), figsize=(8, 2.8), sharey=True)
+    for ax, (title, numbers), color in zip(axes, rows.items(), (BLUE, ORANGE)):
+        counts = torch.bincount(numbers.long() + 127, minlength=255)
+        ax.bar(range(-127, 128), counts.tolist(), width=1.0, color=color)
+        ax.set(title=title, xlabel="whole number", xlim=(-132, 132), xticks=[-127, -64, 0, 64, 127])
+        ax.text(0.03, 0.9, f"{(counts > 0).sum()} numbers in use", transform=ax.transAxes, fontsize=10)
+        far = [n for n in (-127, 127) if counts[n + 127] and not counts[60 + 127 :].sum() - counts[254]]
+        for n in far:
+            ax.annotate(
+                "outlier",
+                (n, 2),
+                (0.8 * n, counts.max().item() / 2),
+                arrowprops={"arrowstyle": "->"},
+                ha="center",
+            )
+    axes[0].set_ylabel("entries of the row")
+    show(
+        fig,
+        "Two histograms over the whole numbers from -127 to 127. Left, the entries of a row spread over most "
+        "of them. Right, with one outlier, all other entries crowd into a few numbers around 0.",
+        "The same row twice. One large entry takes the whole scale for itself, and all the others must share "
+        "the few numbers around 0.",
+    )
+
+
+def rounds_of_guesses(rounds: list[tuple[list[str], list[str]]]) -> None:
+    """Draw what each call of the large model made of the guesses.
+
+    rounds: (pieces that were guessed, pieces that were taken, the last of which is the large model's own).
+    """
+    fig, ax = plt.subplots(figsize=(8, 0.46 * len(rounds) + 0.9))
+    unit, x_most = 0.13, 0.0
+
+    def box(x: float, y: float, text: str, color: str, struck: bool = False) -> float:
+        text = text.replace("\n", "\\n").replace(" ", "·") if y < len(rounds) else text
+        width = unit * (len(text) + 1.2)
+        ax.add_patch(
+            FancyBboxPatch(
+                (x, y - 0.3), width, 0.6, boxstyle="round,pad=0,rounding_size=0.08", fc=color, ec="none"
+            )
+        )
+        ink = "k" if color in (PALE, ORANGE) else "w"
+        ax.text(x + width / 2, y, text, ha="center", va="center", family="monospace", fontsize=11, color=ink)
+        if struck:
+            ax.plot([x + 0.05, x + width - 0.05], [y, y], color="k", lw=1.5)
+        return x + width + 0.08
+
+    for y, (guessed, taken) in enumerate(rounds):
+        ax.text(-0.15, y, f"call {y + 1}", ha="right", va="center", fontsize=10, color=GREY)
+        x, kept = 0.0, len(taken) - 1
+        for text in guessed[:kept]:
+            x = box(x, y, text, GREEN)
+        if kept < len(guessed):
+            x = box(x, y, guessed[kept], PALE, struck=True)
+            x = box(x, y, taken[-1], ORANGE)
+            for text in guessed[kept + 1 :]:
+                x = box(x, y, text, PALE, struck=True)
+        else:
+            x = box(x, y, taken[-1], BLUE)
+        x_most = max(x_most, x)
+    y = len(rounds) + 0.1
+    x = 0.0
+    for text, color, struck in [
+        ("kept", GREEN, 0),
+        ("thrown away", PALE, 1),
+        ("drawn instead", ORANGE, 0),
+        ("bonus", BLUE, 0),
+    ]:
+        x = box(x, y, text, color, bool(struck)) + 0.1
+    ax.set(xlim=(-1.0, max(x, x_most)), ylim=(len(rounds) + 0.6, -0.6))
+    ax.axis("off")
+    show(
+        fig,
+        "Rounds of speculation, a line for each call of the large model: "
+        + "; ".join(f"guessed {'|'.join(g)}, taken {'|'.join(t)}" for g, t in rounds)
+        + ".",
+        "Each line is one call of the large model. Read only the colored boxes, line by line: that's the text. "
+        "Every line gives at least one token, and at best one more than was guessed.",
+    )
+
+
+def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
+    """Draw seconds per token as dots on a logarithmic axis, with what memory allows as marks."""
+    fig, ax = plt.subplots(figsize=(8, 0.5 * len(times) + 1.1))
+    for i, (name, seconds) in enumerate(times.items()):
+        ax.axhline(i, color=PALE, lw=1, zorder=0)
+        ax.plot(1000 * seconds, i, "o", color=BLUE, ms=9)
+        ax.text(
+            1000 * seconds * 1.12, i - 0.22, f"{1000 * seconds:.{0 if seconds > 0.1 else 1}f} ms", fontsize=10
+        )
+        if name in floors:
+            ax.plot(1000 * floors[name], i, "|", color=ORANGE, ms=20, mew=3)
+    ax.plot([], [], "|", color=ORANGE, ms=14, mew=3, label="what memory allows")
+    ax.legend(frameon=False, loc="lower right", fontsize=10)
+    ax.set_yticks(range(len(times)), list(times))
+    ax.set(xscale="log", xlabel="ms per token (logarithmic: each step to the left is a factor)")
+    ax.set_xlim(right=ax.get_xlim()[1] * 1.6)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.invert_yaxis()
+    show(
+        fig,
+        "Dots on a logarithmic axis: the time of a token for each of: "
+        + ", ".join(times)
+        + ". Marks show the "
+        "shortest time that memory allows.",
+        "From top to bottom one change after another. The orange marks are your yardstick: the bytes of a step "
+        "divided by the bandwidth.",
+    )
