@@ -45,16 +45,12 @@ from gpt2lib import Tokenizer, from_pretrained
 SOURCE = HERE.root / "site"
 WORK, BUILT = SOURCE / "_work", SOURCE / "_build"
 CHECK = re.compile(r"^(\w+) = check\(\1\)", re.M)
+TALES = re.compile(r'^(\w+), \w+ = (?:gpt2lib\.)?from_pretrained\("tales"', re.M)
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>[ \t]*')
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2/")  # of the package sphinx-mathjax-offline
 START = {"loop": {"temperature": 0.8, "top_p": 0.95}, "attention": {"layer": 4, "head": 1}}  # on site/*.md
 LARGEST = 2_500_000  # bytes of a page
-DEMO = (
-    "no-mask",
-    "no-self",
-    "sees-one-too-many",
-    "ignores-seen",
-)  # mistakes of causal_mask on the first page
+DEMO = ("no-mask", "no-self", "sees-one-too-many", "ignores-seen")  # mistakes of causal_mask
 
 
 def site() -> Path:
@@ -92,16 +88,12 @@ def pages() -> Iterator[tuple[str, str]]:
         for name in play.__all__:
             if f"<!-- {name} -->" in text:
                 text = text.replace(f"<!-- {name} -->", alive(explorable(name, **START.get(name, {}))))
-        text = text.replace("<!-- the check -->", demonstration()).replace(
-            "<!-- the address -->", ways_in(address())
-        )
-        yield path.name, text
+        text = text.replace("<!-- the check -->", demonstration())
+        yield path.name, text.replace("<!-- the address -->", ways_in(address()))
     yield "museum.md", museum()
     for module in modules():
-        yield (
-            f"api/{module}.md",
-            f"# {module}\n\n```{{eval-rst}}\n.. automodule:: gpt2lib.{module}\n   :members:\n```\n",
-        )
+        members = f".. automodule:: gpt2lib.{module}\n   :members:"
+        yield f"api/{module}.md", f"# {module}\n\n```{{eval-rst}}\n{members}\n```\n"
     for path in chapters():
         yield f"chapters/{path.name}", dumps(chapter(path))
 
@@ -150,6 +142,7 @@ def chapter(path: Path) -> NotebookNode:
     stubs = {cell.id: cell.source for cell in learners_edition(read(path)).cells}
     page, cells = read(path), []
     own = [exercise for exercise in exercises().values() if exercise.chapter == path]
+    models = set(TALES.findall("\n".join(cell.source for cell in page.cells)))
     for cell in page.cells:
         if cell.cell_type == "markdown":
             cell.source = for_sphinx(cell.source, up="../")
@@ -166,7 +159,7 @@ def chapter(path: Path) -> NotebookNode:
             options |= folded("The answer")
         elif cell.metadata.get("jupyter", {}).get("source_hidden"):
             options |= folded(first_comment(cell.source))
-        found, checked = explorable_in(cell), CHECK.findall(cell.source)
+        found, checked = explorable_in(cell, models), CHECK.findall(cell.source)
         if found:
             cell.outputs = [output for output in cell.outputs if output.output_type == "stream"]
         cell.source = MARKS.sub("", EXPORT.sub("", cell.source)).strip("\n")
@@ -251,15 +244,18 @@ def tales() -> tuple:
     return from_pretrained("tales")
 
 
-def explorable_in(cell: NotebookNode) -> "play.explorable.Explorable | None":
-    """Return the explorable that a cell ends with, as the same call on the course's own functions makes it."""
+def explorable_in(cell: NotebookNode, models: set[str]) -> "play.explorable.Explorable | None":
+    """Return the explorable that a cell ends with, as the same call on the course's own functions makes it.
+
+    models are the names that the notebook has for `tales`; with another model there is none: the page has only this.
+    """
     if cell.cell_type != "code" or "play" not in cell.source or not (statements := parsed(cell)):
         return None
     call = statements[-1].value if isinstance(statements[-1], ast.Expr) else None
-    if (
-        not isinstance(call, ast.Call)
-        or (name := ast.unparse(call.func).removeprefix("play.")) not in play.__all__
-    ):
+    if not isinstance(call, ast.Call) or not call.args:
+        return None
+    name, first = ast.unparse(call.func).removeprefix("play."), call.args[0]
+    if name not in play.__all__ or not (isinstance(first, ast.Dict) or ast.unparse(first) in models):
         return None
     given = {word.arg: word.value for word in call.keywords if word.arg}
     bound = inspect.signature(getattr(play, name)).bind_partial(*call.args, **given).arguments
@@ -267,15 +263,18 @@ def explorable_in(cell: NotebookNode) -> "play.explorable.Explorable | None":
     for key, node in (bound | bound.pop("settings", {})).items():
         with contextlib.suppress(ValueError):  # a name of the notebook's: a model, a function
             settings[key] = ast.literal_eval(node)
+    if isinstance(first, ast.Dict):
+        settings["only"] = [ast.literal_eval(key) for key in first.keys]
     return explorable(name, **settings)
 
 
-def explorable(name: str, **settings) -> "play.explorable.Explorable":
-    """Return an explorable of `tales`."""
+def explorable(name: str, only=("GPT-2", "tales"), **settings) -> "play.explorable.Explorable":
+    """Return an explorable of `tales`; the tokenizer box has the vocabularies that `only` names."""
     make = getattr(play, name)
-    if name == "tokenizer_box":
-        return make({"GPT-2": Tokenizer.gpt2(), "tales": tales()[1]}, **settings)
-    return make(*tales(), **settings)
+    if name != "tokenizer_box":
+        return make(*tales(), **settings)
+    known = {"GPT-2": Tokenizer.gpt2(), "tales": tales()[1]}
+    return make({name: known[name] for name in only}, **settings)
 
 
 def alive(explorable: "play.explorable.Explorable") -> str:
@@ -325,7 +324,8 @@ def museum() -> str:
         )
     text = (SOURCE / "static" / "museum.html").read_text("utf-8")
     page = text.replace("{count}", f"{count:,}").replace("{rooms}", "\n".join(rooms))
-    return f"# The museum of mistakes\n\n```{{raw}} html\n{page}\n```\n"
+    fence = "`" * 9  # longer than any in a mistake
+    return f"# The museum of mistakes\n\n{fence}{{raw}} html\n{page}\n{fence}\n"
 
 
 def card(name: str, says: str, spellings: list[str]) -> str:

@@ -106,6 +106,9 @@ def test_a_chapters_page_folds_answers_and_names_its_pictures(path):
     page = website.chapter(path)
     text = "\n".join(cell.source for cell in page.cells)
     code = "\n".join(cell.source for cell in code_cells(page))
+    models = re.findall(r'^(\w+), \w+ = from_pretrained\("tales"', code, re.M)
+    toys = re.findall(r"^play\.\w+\((\w+|\{)", code, re.M)
+    assert text.count("data-play=") == sum(first == "{" or first in models for first in toys)
     assert "### BEGIN SOLUTION" not in code and "#| export" not in code
     folded = [cell.source for cell in code_cells(page) if "hide-input" in cell.metadata.get("tags", [])]
     for cell in code_cells(read(path)):
@@ -132,16 +135,18 @@ def test_a_chapters_page_folds_answers_and_names_its_pictures(path):
         ),
         ("play.neighbors(model, tokenizer, token=' wolf')", "neighbors", {"token": " wolf"}),
         ("from course.play import stream\nstream(model, tokenizer, story)", "stream", {}),
-        ("play.tokenizer_box({'a': a}, text='Ah')", "tokenizer_box", {"text": "Ah"}),
+        ("play.tokenizer_box({'tales': t}, text='Ah')", "tokenizer_box", {"text": "Ah"}),
+        ("play.loop(mine, tokenizer)", None, None),
         ("play.loop(model, tokenizer)\nprint(1)", None, None),
         ("player = 1\nplayer", None, None),
     ],
 )
 def test_an_explorable_starts_on_its_page_as_in_the_notebook(source, name, details):
-    found = website.explorable_in(v4.new_code_cell(source))
+    found = website.explorable_in(v4.new_code_cell(source), {"model"})
     assert (found and found.name) == name
     if found:
         assert found.details | details == found.details
+        assert name != "tokenizer_box" or [side["name"] for side in found.first["sides"]] == ["tales"]
         assert f'data-play="{name}"' in website.alive(found) and "\n\n" not in website.alive(found)
 
 

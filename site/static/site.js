@@ -15,13 +15,14 @@ function loader() {
 
 const load = loader();
 
-/** Return the answers to what an explorable asks. */
-async function answers(name, progress) {
+/** Return the answers to what an explorable asks; `first` is what it was drawn with. */
+async function answers(name, first, progress) {
   const { [`${name}_answers`]: make } = await import("./play/answers.js");
   if (name !== "tokenizer_box") return make(...(await load(progress)));
   const { Tokenizer, read_merges } = await import("./play/gpt2.js");
   const read = async (folder) => new Tokenizer(read_merges(await (await fetch(new URL(`${folder}/merges.txt`, import.meta.url))).text()));
-  return make({ "GPT-2": await read("gpt2"), tales: await read("tales") });
+  const folders = { "GPT-2": "gpt2", tales: "tales" }, names = first.sides.map((side) => side.name);
+  return make(Object.fromEntries(await Promise.all(names.map(async (side) => [side, await read(folders[side])]))));
 }
 
 /** Open one explorable in its place: what it shows first is in the page, the model comes with the first touch. */
@@ -36,7 +37,7 @@ async function open(place) {
   const ask = async (question, details) => {
     const slow = setTimeout(() => (line.hidden = false), 150);
     try {
-      ready ??= await answers(name, (share) => share && (bar.value = share));
+      ready ??= await answers(name, start.first, (share) => share && (bar.value = share));
     } finally {
       clearTimeout(slow);
       line.hidden = true;
