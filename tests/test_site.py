@@ -16,7 +16,7 @@ SITE = ROOT / "site"
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
 KEY = re.compile(r'^<a id="([\w-]+)"></a>', re.M)
 REFERENCE = re.compile(
-    r'<a id="[a-z]+\d{4}[a-z]?"></a>\*\*.+ \d{4}[a-z]?\.\*\* \[.+\]\(https?://[^\s)]+\)\. '
+    r'<a id="[a-z]\w+"></a>\*\*.+ \d{4}[a-z]?\.\*\* \[.+\]\(https?://[^\s)]+\)\. '
     r"(Chapters? \d|GPT-2 itself).*\."
 )
 TERM = re.compile(
