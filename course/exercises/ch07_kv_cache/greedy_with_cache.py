@@ -2,10 +2,7 @@
 
 from inspect import isgenerator
 
-import torch
-
 from course.exercises.ch07_kv_cache import SmallModel, stand_in, token_ids
-from gpt2lib.cache import KVCache
 
 arguments = ("config of the model", "tokens", "max_new_tokens")
 
@@ -23,27 +20,17 @@ def cases():
 
 
 def run(answer, config, tokens, max_new_tokens):
-    """Tell the new tokens and what each call read; one more call for the last token is all right."""
-    model = SmallModel(config, needed=max_new_tokens)
+    """Tell the new tokens and what each call read."""
+    model = SmallModel(config)
     new = answer(model, tokens, max_new_tokens)
     return {
         "new tokens": "a generator" if isgenerator(new) else new,
-        "tokens read in each call": model.calls[:max_new_tokens],
-        "in the cache before it": model.held[:max_new_tokens],
+        "tokens read in each call": model.calls,
+        "in the cache before it": model.held,
     }
 
 
-def with_one_read_more(model, tokens, max_new_tokens):
-    new = torch.zeros(len(tokens), max_new_tokens, dtype=torch.int64)
-    cache = KVCache(model.config, len(tokens))
-    logits = model(tokens, cache)
-    for i in range(max_new_tokens):
-        new[:, i] = logits[:, -1].softmax(-1).topk(1).indices[:, 0]
-        logits = model(new[:, i : i + 1], cache)
-    return new
-
-
-# the whole text, of which the cache knows how much is read; a list that begins with the prompt; the last token too
+# the whole text, of which the cache knows how much is read; a list that begins with the prompt; a place for each token
 styles = [
     """
     cache = KVCache(model.config, len(tokens))
@@ -60,5 +47,14 @@ styles = [
         new.append(model(new[-1], cache)[:, -1].argmax(-1, keepdim=True))
     return torch.cat(new[1:], dim=1)
     """,
-    with_one_read_more,
+    """
+    new = torch.zeros(len(tokens), max_new_tokens, dtype=torch.int64)
+    cache = KVCache(model.config, len(tokens))
+    logits = model(tokens, cache)
+    for i in range(max_new_tokens):
+        if i > 0:
+            logits = model(new[:, i - 1 : i], cache)
+        new[:, i] = logits[:, -1].softmax(-1).topk(1).indices[:, 0]
+    return new
+    """,
 ]

@@ -28,14 +28,31 @@ def run(answer, B, H, D, capacity, calls):
             result = cache.append(k, v)
         except ValueError:
             result = "raises ValueError"
-        if isinstance(result, (tuple, list)) and len(result) == 2:
-            result = {
-                name: part.clone() if isinstance(part, torch.Tensor) else part
-                for name, part in zip("kv", result)
-            }
-        told[f"append {i + 1}"] = result
+        told[f"append {i + 1}"] = copied(result)
         told[f"length after it, {i + 1}"] = cache.length
+        told[f"a part of the memory, {i + 1}"] = shared(cache, result)
+    cache.length = 1  # as `truncate` does
+    k, v = (numbers(B, 1, H, D, seed=seed).transpose(1, 2) for seed in (30, 40))
+    told["append after length went back to 1"] = copied(cache.append(k, v))
     return told
+
+
+def copied(result):
+    """Return k and v as they are now: a later append may write there."""
+    if not (isinstance(result, (tuple, list)) and len(result) == 2):
+        return result
+    return {
+        name: part.clone() if isinstance(part, torch.Tensor) else part for name, part in zip("kv", result)
+    }
+
+
+def shared(cache, result):
+    """Return whether k and v are views into the memory."""
+    parts = result if isinstance(result, (tuple, list)) else ()
+    memory = {part.untyped_storage().data_ptr() for part in (cache.k, cache.v)}
+    return all(
+        isinstance(part, torch.Tensor) and part.untyped_storage().data_ptr() in memory for part in parts
+    )
 
 
 # by narrow; token by token; by places; with a new tensor of the same size each time
