@@ -5,6 +5,34 @@ import torch
 from gpt2lib.config import GPT2Config
 
 
+# What is said about keys and values that don't fit (given)
+def _checked_end(cache: "LayerCache", k: torch.Tensor, v: torch.Tensor) -> int:
+    """Return the length of a layer's cache after k and v go in. Raises ValueError if they can't."""
+    B, H, capacity, D = cache.k.shape
+    if k.shape != v.shape or k.ndim != 4 or (*k.shape[:2], k.shape[3]) != (B, H, D):
+        raise ValueError(
+            f"k has shape {tuple(k.shape)} and v {tuple(v.shape)}, but this cache takes "
+            f"(B={B}, H={H}, T, D={D}); "
+            f"open it with the model's config and the batch size of the tokens"
+        )
+    # in a region of mixed precision (torch.autocast) k and v may come in another dtype than the memory's
+    same_dtype = k.dtype == v.dtype == cache.k.dtype or torch.is_autocast_enabled(k.device.type)
+    if not (same_dtype and k.device == v.device == cache.k.device):
+        raise ValueError(
+            f"k is {k.dtype} on {k.device} and v {v.dtype} on {v.device}, but this cache holds "
+            f"{cache.k.dtype} on {cache.k.device}; open it with the dtype and device of the model's weights"
+        )
+    end = cache.length + k.shape[2]
+    if end > capacity:
+        raise ValueError(
+            f"the cache holds {cache.length} tokens and {k.shape[2]} more are to go in, but it has room "
+            f"for {capacity}; open one with a larger max_length, or read a shorter text into an empty one"
+        )
+    if cache.k.requires_grad:  # gradients flow through the new tokens only
+        cache.k, cache.v = cache.k.detach(), cache.v.detach()
+    return end
+
+
 class LayerCache:
     """A preallocated key/value cache for one layer.
 
@@ -28,32 +56,27 @@ class LayerCache:
         what it has, if their shape, dtype or device is not that of the memory, or the tokens do not
         fit.
         """
-        B, H, capacity, D = self.k.shape
-        if k.shape != v.shape or k.ndim != 4 or (*k.shape[:2], k.shape[3]) != (B, H, D):
-            raise ValueError(
-                f"k has shape {tuple(k.shape)} and v {tuple(v.shape)}, but this cache takes "
-                f"(B={B}, H={H}, T, D={D}); "
-                f"open it with the model's config and the batch size of the tokens"
-            )
-        # under autocast the products cast keys and values themselves
-        same_dtype = k.dtype == v.dtype == self.k.dtype or torch.is_autocast_enabled(k.device.type)
-        if not (same_dtype and k.device == v.device == self.k.device):
-            raise ValueError(
-                f"k is {k.dtype} on {k.device} and v {v.dtype} on {v.device}, but this cache holds "
-                f"{self.k.dtype} on {self.k.device}; open it with the dtype and device of the model's weights"
-            )
-        end = self.length + k.shape[2]
-        if end > capacity:
-            raise ValueError(
-                f"the cache holds {self.length} tokens and {k.shape[2]} more are to go in, but it has room "
-                f"for {capacity}; open one with a larger max_length, or read a shorter text into an empty one"
-            )
-        if self.k.requires_grad:  # gradients flow through the new tokens only
-            self.k, self.v = self.k.detach(), self.v.detach()
+        end = _checked_end(self, k, v)
         self.k[:, :, self.length : end] = k
         self.v[:, :, self.length : end] = v
         self.length = end
         return self.k[:, :, :end], self.v[:, :, :end]
+
+
+# What is said about sizes that no cache can have (given)
+def _checked_length(config: GPT2Config, batch_size: int, max_length: int | None) -> int:
+    """Return max_length, or n_positions for None. Raises as `KVCache` does."""
+    if not hasattr(config, "n_positions"):
+        raise TypeError(f"config is a {type(config).__name__}, but KVCache takes the model's config")
+    max_length = config.n_positions if max_length is None else max_length
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size!r}, but a cache serves at least 1 text")
+    if not isinstance(max_length, int) or not 1 <= max_length <= config.n_positions:
+        raise ValueError(
+            f"max_length is {max_length!r}, but this model reads 1 to "
+            f"{config.n_positions} tokens (n_positions)"
+        )
+    return max_length
 
 
 class KVCache:
@@ -78,16 +101,7 @@ class KVCache:
         2 * n_layer * n_embd numbers per token and text. Raises ValueError if either size is below 1 or
         max_length is above n_positions, TypeError if config is none.
         """
-        if not hasattr(config, "n_positions"):
-            raise TypeError(f"config is a {type(config).__name__}, but KVCache takes the model's config")
-        max_length = config.n_positions if max_length is None else max_length
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size!r}, but a cache serves at least 1 text")
-        if not isinstance(max_length, int) or not 1 <= max_length <= config.n_positions:
-            raise ValueError(
-                f"max_length is {max_length!r}, but this model reads 1 to "
-                f"{config.n_positions} tokens (n_positions)"
-            )
+        max_length = _checked_length(config, batch_size, max_length)
         size = (2, batch_size, config.n_head, max_length, config.n_embd // config.n_head)
         self.layers = [
             LayerCache(*torch.empty(size, dtype=dtype, device=device)) for _ in range(config.n_layer)
