@@ -60,6 +60,7 @@ def rename_weight(stored: str, weight: torch.Tensor) -> tuple[str, torch.Tensor]
     return name, weight.T if name.endswith(TRANSPOSED) else weight
 
 
+# Reading config.json (given)
 def read_config(directory: Path) -> GPT2Config:
     """Return the sizes in a directory's `config.json`.
 
@@ -94,6 +95,7 @@ def read_config(directory: Path) -> GPT2Config:
     return config
 
 
+# Finding the files that hold the weights (given)
 def _weight_files(directory: Path) -> list[Path]:
     """Return the safetensors files of a checkpoint: one, or the parts that its index names.
 
@@ -128,6 +130,7 @@ def _weight_files(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
+# A model without initial values, which loading would throw away (given)
 class _NoDrawing(TorchFunctionMode):
     """Skip the drawing of initial values, which costs seconds, for a model that gets others anyway."""
 
@@ -137,12 +140,14 @@ class _NoDrawing(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
+# A model of shapes only (given)
 def empty_model(config: GPT2Config) -> GPT2:
     """Return a GPT2 whose weights have shapes, but neither memory nor values yet."""
     with torch.device("meta"), _NoDrawing():
         return GPT2(config)
 
 
+# Reading tensors from files, one at a time (given)
 def _stored_tensors(paths: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield the name and the tensor of everything in these files, the largest first.
 
@@ -161,6 +166,7 @@ def _stored_tensors(paths: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
             yield name, file.get_tensor(name)
 
 
+# Reading all weights and comparing names and shapes (given)
 def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Return a checkpoint's tensors under the names and in the shapes of `GPT2`, contiguous in memory.
 
@@ -205,6 +211,7 @@ def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dic
     return weights
 
 
+# What the errors say (given)
 def _some(names: set[str], most: int = 3) -> str:
     """Return the first few names for an error message."""
     listed = ", ".join(sorted(names)[:most]) or "nothing"
@@ -242,6 +249,7 @@ def _compare_sizes(config: GPT2Config, tokenizer: Tokenizer) -> None:
         )
 
 
+# Fetching a published model (given)
 def _download(name: str) -> Path:
     """Return the directory of a published model, fetched from the Hugging Face hub if need be.
 
@@ -259,6 +267,7 @@ def _download(name: str) -> Path:
     return Path(directory)
 
 
+# from_pretrained: all of it together (given)
 def from_pretrained(
     name_or_dir: str | Path,
     *,
@@ -310,6 +319,7 @@ def from_pretrained(
     return model, tokenizer
 
 
+# save_pretrained, the way back (given)
 def save_pretrained(
     model: GPT2, tokenizer: Tokenizer, directory: str | Path, *, dtype: torch.dtype | None = None
 ) -> None:

@@ -26,6 +26,7 @@ def layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: f
     return (x - mean) / torch.sqrt(variance + eps) * weight + bias
 
 
+# What is said about an input that the model can't read (given)
 def check_tokens(tokens: torch.Tensor, config: GPT2Config, start: int = 0) -> None:
     """Raise ValueError unless `tokens` are ids (B, T) that a model of this config can read next.
 
@@ -77,7 +78,7 @@ class Block(nn.Module):
     """Add to each token what attention gathers, then what the MLP makes of it.
 
     Source: GPT-2's block. LayerNorm stands before each sub-layer (Radford et al. 2019, section 2.3),
-    so that the sum itself, the residual stream, is never normalised.
+    so that the sum itself, the residual stream, is never normalized.
     """
 
     def __init__(self, config: GPT2Config):
@@ -98,7 +99,7 @@ def initial_std(name: str, n_layer: int) -> float:
 
     Matrices get 0.02. Those that write to the residual stream, two in each block, get it divided by
     sqrt(2 * n_layer), so that the residual sum starts with the variance of a single term. Source: Radford et
-    al. 2019, section 2.3; the 0.02 is from OpenAI's code.
+    al. 2019, section 2.3; the 0.02 is from OpenAI's code, which draws `wpe` with 0.01.
     """
     if name.endswith("bias") or "ln_" in name:
         return 0.0

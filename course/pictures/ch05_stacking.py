@@ -1,0 +1,177 @@
+"""The figures of chapter 5: the whole model, signals that fade, a block, gradients near the top, the stream."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib import pyplot as plt
+from matplotlib.patches import FancyBboxPatch
+
+from course.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, show
+from gpt2lib.config import GPT2Config
+
+INK = "#1f2937"
+
+
+def _box(ax, x, y, width, height, text, color, size=12) -> None:
+    for face in ("white", color + "26"):  # opaque, so that no line shines through
+        box = FancyBboxPatch((x, y), width, height, "round,pad=0.03", fc=face, ec=color, lw=1.8, zorder=3)
+        ax.add_patch(box)
+    ax.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size, color=INK, zorder=4)
+
+
+def _arrow(ax, start, end, color=INK, width=1.5) -> None:
+    ax.annotate("", end, start, arrowprops=dict(arrowstyle="->", color=color, lw=width), zorder=2)
+
+
+def whole_model(config: GPT2Config) -> None:
+    """Draw GPT-2 from the tokens down to the logits, with the shape and the parameters of each part."""
+    C, V, N, L = config.n_embd, config.vocab_size, config.n_positions, config.n_layer
+    block = 12 * C * C + 13 * C
+    parts = [
+        (0.0, "tokens", "", "(B, T)", GREY),
+        (1.3, "look up wte, add wpe", f"{V * C:,} + {N * C:,}", f"(B, T, {C})", ORANGE),
+        (2.6, f"{L} blocks", f"{L} · {block:,}", f"(B, T, {C})", BLUE),
+        (5.6, "ln_f", f"{2 * C:,}", f"(B, T, {C})", GREEN),
+        (6.9, "times wte, transposed", "0 (wte again)", f"(B, T, {V})", ORANGE),
+    ]
+    fig, ax = plt.subplots(figsize=(8.6, 6.0))
+    for y, name, count, shape, color in parts:
+        tall = 2.3 if name.endswith("blocks") else 0.75
+        _box(ax, 2.4, y, 4.4, tall, "" if tall > 1 else name, color)
+        ax.text(2.1, y + tall / 2, shape, ha="right", va="center", fontsize=12, color=INK)
+        ax.text(7.1, y + tall / 2, count, ha="left", va="center", fontsize=12, color=INK)
+        if y:
+            _arrow(ax, (4.6, y - 0.5), (4.6, y - 0.04))
+    ax.text(4.6, 2.88, f"{L} blocks, one after the other", ha="center", va="center", fontsize=12, color=INK)
+    for x, text, color in [(2.55, "+ attn(ln_1(x))", PURPLE), (4.75, "+ mlp(ln_2(x))", GREEN)]:
+        _box(ax, x, 3.35, 1.9, 1.2, text, color, size=11)
+    ax.text(2.1, -0.45, "shape after it", ha="right", fontsize=11, color=GREY)
+    ax.text(7.1, -0.45, "parameters", ha="left", fontsize=11, color=GREY)
+    total = V * C + N * C + L * block + 2 * C
+    ax.text(4.6, 8.35, "logits: one score for each possible next token", ha="center", fontsize=12, color=INK)
+    ax.text(7.1, 8.35, f"{total:,} in all", ha="left", fontsize=12, weight="bold", color=INK)
+    _arrow(ax, (4.6, 7.7), (4.6, 8.1))
+    ax.set(xlim=(0.2, 11), ylim=(8.6, -0.7))
+    ax.axis("off")
+    show(
+        fig,
+        f"The whole of GPT-2 from top to bottom: tokens (B, T); wte looked up and wpe added, (B, T, {C}); {L} blocks, each of "
+        "which adds attention and then the MLP to what it gets; ln_f; the product with wte again, which gives logits for "
+        "each token of the vocabulary. Beside each part stand its shape and its number of parameters.",
+        "GPT-2 small, all of it. Between the look-up and the logits the shape never changes: every part reads vectors of one "
+        "size and hands on vectors of the same size. That's why you can stack as many blocks as you like.",
+    )
+
+
+def fading(spreads: Mapping[str, Sequence[float]]) -> None:
+    """Draw the spread of a signal after each layer, on a logarithmic axis, a line for each name."""
+    fig, ax = plt.subplots(figsize=(8.2, 3.4))
+    for (name, spread), color in zip(spreads.items(), (BLUE, GREEN, RED)):
+        ax.semilogy(spread, color=color, lw=2)
+        ax.annotate(
+            name, (len(spread) - 1, spread[-1]), (6, 0), textcoords="offset points", va="center", color=color
+        )
+    ax.set(xlabel="layer", ylabel="standard deviation", xlim=(0, 1.32 * len(next(iter(spreads.values())))))
+    show(
+        fig,
+        "The standard deviation of a signal on its way through 48 layers, on a logarithmic axis: one line falls steadily to "
+        "nearly nothing, one drifts upward slowly, one rises steadily to huge numbers.",
+        "The same 48 layers with weights of three sizes. A straight line on this axis is compound interest: each layer "
+        "multiplies the signal by the same factor. Even a size picked with care drifts.",
+    )
+
+
+def one_block() -> None:
+    """Draw a block: the stream, and the two branches that read it and add to it."""
+    fig, ax = plt.subplots(figsize=(8.6, 3.0))
+    _arrow(ax, (0, 2), (10.4, 2), BLUE, 3)
+    ax.text(0, 2.25, "x (B, T, C)", fontsize=12, color=BLUE)
+    ax.text(10.4, 2.25, "(B, T, C)", fontsize=12, color=BLUE, ha="right")
+    branches = [
+        (1.6, "ln_1", "attn", "gather from\nearlier tokens", PURPLE),
+        (6.0, "ln_2", "mlp", "work on it,\neach token alone", GREEN),
+    ]
+    for x, norm, name, says, color in branches:
+        ax.plot([x, x, x + 3.2], [2, 0.9, 0.9], color=GREY, lw=1.5, zorder=1)
+        _arrow(ax, (x + 3.2, 0.9), (x + 3.2, 1.8), GREY)
+        _box(ax, x + 0.35, 0.65, 0.9, 0.5, norm, GREY)
+        _box(ax, x + 1.65, 0.65, 1.1, 0.5, name, color)
+        ax.text(x + 2.2, 0.45, says, ha="center", va="top", fontsize=11, color=INK)
+        circle = dict(boxstyle="circle,pad=0.15", fc="white", ec=BLUE, lw=2)
+        ax.text(x + 3.2, 2, "+", ha="center", va="center", fontsize=14, bbox=circle, zorder=5)
+    ax.set(xlim=(-0.2, 10.6), ylim=(-0.4, 2.7))
+    ax.axis("off")
+    show(
+        fig,
+        "A block. The stream x runs straight through. ln_1 and attn read it and add to it, then ln_2 and mlp read it and "
+        "add to it.",
+        "One block. The blue line is the residual stream: nothing on it but two additions. The LayerNorms work on copies, "
+        "in the branches.",
+    )
+
+
+def gradient_near_the_top(depths: Sequence[int], sizes: Mapping[str, Sequence[float]]) -> None:
+    """Draw, for stacks of several depths, the gradient that the last layer's weights get; `sizes` are post and pre."""
+    fig, ax = plt.subplots(figsize=(7.6, 3.5))
+    for (name, size), color, marker in zip(sizes.items(), (RED, BLUE), ("s", "o")):
+        ax.loglog(depths, size, marker=marker, color=color, lw=2)
+        ax.annotate(
+            name, (depths[-1], size[-1]), (9, 0), textcoords="offset points", va="center", color=color
+        )
+    pre = list(sizes.values())[1]
+    ax.loglog(depths, [pre[0] * (depths[0] / L) ** 0.5 for L in depths], ls=":", color=GREY, lw=1.5)
+    ax.set_xticks(depths, [str(L) for L in depths])
+    ax.minorticks_off()
+    ax.set(
+        xlabel="layers in the stack",
+        ylabel="gradient of the last layer",
+        xlim=(0.9 * depths[0], 2 * depths[-1]),
+    )
+    show(
+        fig,
+        "The gradient of the last layer's weights in fresh stacks of 6, 12, 24 and 48 layers, both axes logarithmic. With "
+        "post-norm the line is nearly flat; with pre-norm it falls about as a dotted line does that falls with the root of "
+        "the depth.",
+        "How hard the first training step pulls at the last layer, before any training. Post-norm: as hard in a deep stack "
+        "as in a shallow one. Pre-norm: less, the deeper the stack (dotted: in proportion to 1/√L).",
+    )
+
+
+def stream_growth(curves: Mapping[str, Sequence[float]]) -> None:
+    """Draw how large the stream is after each block, as a multiple of its size at the start."""
+    fig, ax = plt.subplots(figsize=(7.6, 3.2))
+    for (name, sizes), color in zip(curves.items(), (BLUE, RED)):
+        ax.plot(sizes, color=color, lw=2)
+        ax.annotate(
+            name, (len(sizes) - 1, sizes[-1]), (6, 0), textcoords="offset points", va="center", color=color
+        )
+    longest = max(map(len, curves.values()))
+    ax.set(
+        xlabel="block",
+        ylabel="size of the stream",
+        xlim=(0, 1.45 * longest),
+        ylim=(0, None),
+        xticks=[0, 12, 24, 36, 48],
+    )
+    show(
+        fig,
+        "The size of the stream in a fresh model of 48 blocks, as a multiple of its size at the start. With the smaller "
+        "c_proj it less than doubles, without it it grows to about sixteen times.",
+        "A fresh stack of 48 blocks. Every block adds to the stream; with the smaller `c_proj` all 48 together add about as "
+        "much as the embedding that was there at the start.",
+    )
+
+
+def stream_norms(sizes: Sequence[float]) -> None:
+    """Draw how long the stream's vector is after the embedding and after each block."""
+    fig, ax = plt.subplots(figsize=(7.6, 3.0))
+    names = ["embedding", *[f"block {i}" for i in range(len(sizes) - 1)]]
+    ax.bar(names, sizes, color=[ORANGE] + [SKY] * (len(sizes) - 1))
+    ax.tick_params(axis="x", labelsize=10)
+    ax.set(ylabel="length of the vector")
+    show(
+        fig,
+        "The length of the last token's stream after the embedding, where it is close to nothing, and after each block: it "
+        "grows all the way up.",
+        "How long the last token's vector is on its way up. The embedding is a whisper beside what the first block adds, and "
+        "every later block adds some more.",
+    )
