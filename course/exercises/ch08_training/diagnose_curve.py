@@ -3,6 +3,8 @@
 import math
 from statistics import fmean
 
+import torch
+
 from course.exercises.ch08_training import example_curves
 
 arguments = ("losses", "vocab_size", "unigram")
@@ -72,4 +74,23 @@ def by_rules(losses, vocab_size, unigram):
     return next((name for name, holds in rules.items() if holds), "healthy")
 
 
-styles = [by_levels, by_rules]
+def by_torch(losses, vocab_size, unigram):
+    x = torch.tensor(losses, dtype=torch.float64)
+    if not x.isfinite().all():
+        return "diverged"
+    end = x[-max(1, len(x) // 10) :].mean().item()
+    if end < 0.1:
+        return "too good"
+    if math.log(vocab_size) - end < 0.2:
+        return "learns nothing"
+    if unigram - end < 0.2:
+        return "only frequencies"
+    jumps = (x.diff() > 1).nonzero().flatten().tolist()
+    if jumps:
+        stays = any((x[i + 1 : i + 11] > x[i] + 0.5).all() for i in jumps)
+        return "resumed wrongly" if stays else "spikes"
+    levels = x[: len(x) // 20 * 20].view(-1, 20).mean(1)
+    return "waves" if (levels > levels.cummin(0).values + 0.5).any() else "healthy"
+
+
+styles = [by_levels, by_rules, by_torch]
