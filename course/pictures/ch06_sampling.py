@@ -73,7 +73,7 @@ def cumulative(curves: dict[str, Tensor], p: float, k: int) -> None:
         ax.plot(ranks, sums, color=color, lw=2.5, label=f"after “{prompt}”: keeps {n:,}")
         ax.plot([n, n], [0, sums[n - 1]], color=color, lw=1.5, ls="--")
         ax.plot(n, sums[n - 1], "o", color=color, ms=8)
-        told.append(f"after {prompt!r} {n} tokens")
+        told.append(f"{n:,} after {prompt!r}")
     ax.axhline(p, color=GREY, lw=1)
     ax.text(len(sums), p - 0.03, f"p = {p}", ha="right", va="top", color=GREY)
     ax.axvline(k, color=ORANGE, lw=2, ls=":")
@@ -84,7 +84,7 @@ def cumulative(curves: dict[str, Tensor], p: float, k: int) -> None:
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))
     show(
         fig,
-        f"Curves of summed probability. Each reaches {p} at another place: {', '.join(told)}. A dotted line stands at k = {k}.",
+        f"Curves of summed probability. Each reaches {p} after another number of tokens: {', '.join(told)}. A dotted line stands at k = {k}.",
         f"Top-p cuts each curve where it reaches {p} (the dots), so how many tokens stay depends on the prompt. "
         f"Top-k cuts all of them at the same place, the dotted line.",
     )
