@@ -1,0 +1,137 @@
+"""The figures of chapter 9: losses, who moves whose logits, and curves of trainings that went wrong."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.colors import LogNorm
+
+from course.figures import BLUE, GREY, ORANGE, RED, show
+
+
+def cost_of_letters(sentence: str, nats: Sequence[float]) -> None:
+    """Draw what each letter of a sentence costs the best possible model, in nats."""
+    fig, ax = plt.subplots(figsize=(9.0, 2.8))
+    ax.bar(range(len(sentence)), nats, color=BLUE)
+    ax.set_xticks(
+        range(len(sentence)), [letter.replace(" ", "␣") for letter in sentence], family="DejaVu Sans"
+    )
+    ax.set(ylabel="surprise (nats)", xlim=(-0.7, len(sentence) - 0.3))
+    ax.tick_params(axis="x", length=0)
+    show(
+        fig,
+        f"A bar above each letter of {sentence!r}. Only the first letter or two of the five drawn words have bars; all "
+        "other letters cost nothing.",
+        "What each letter costs somebody who knows the language perfectly: something where a word is still open, nothing "
+        "once it's settled. The mean over all letters is the limit.",
+    )
+
+
+def losses(curves: Mapping[str, Sequence[float]], limit: float) -> None:
+    """Draw the losses of trainings, one line each, and the limit of the language."""
+    fig, ax = plt.subplots(figsize=(8.0, 3.2))
+    for (name, curve), color in zip(curves.items(), (BLUE, ORANGE, GREY, RED)):
+        ax.plot(curve, color=color, label=name)
+    ax.axhline(limit, color="black", ls="--", lw=1.5, label="limit of the language")
+    ax.set(xlabel="step", ylabel="loss (nats per letter)", ylim=(0, 3))
+    ax.legend(frameon=False)
+    show(
+        fig,
+        "The training losses of the healthy model and of patients 1, 2 and 4 over 300 steps, with the limit of the "
+        "language as a dashed line. The healthy one comes down toward the line. Patient 1 falls through it. Patients 2 "
+        "and 4 stay above the healthy one.",
+        "Blue is how it should look: down toward the dashed line, and not below. Orange falls through the floor.",
+    )
+
+
+def influence_maps(maps: Mapping[str, torch.Tensor], floor: float = 1e-3) -> None:
+    """Draw for each model how far each row of the logits moves when each token changes: maps (T, T)."""
+    fig, axes = plt.subplots(1, len(maps), figsize=(9.0, 2.9), sharey=True)
+    for ax, (name, moved) in zip(axes, maps.items()):
+        image = ax.imshow(moved.clamp(min=floor), norm=LogNorm(floor, 10))
+        ax.plot([-0.5, len(moved) - 0.5], [-0.5, len(moved) - 0.5], color=ORANGE, lw=1)
+        ax.set(title=name, xlabel="changed token j", xticks=range(0, 12, 3), yticks=range(0, 12, 3))
+    axes[0].set_ylabel("row i of the logits")
+    fig.colorbar(image, ax=axes, label="largest change")
+    show(
+        fig,
+        "Four maps of 12 rows by 12 changed tokens. Healthy: a lower triangle. Patient 1: the triangle and one more "
+        "diagonal above it. Model A: three steps, repeated; rows 0, 1 and 2 see up to token 3, 7 and 11, and so do rows "
+        "3, 4 and 5. Model B: everything is filled, above the diagonal as well.",
+        "Blue is where changing token j moves row i. Nothing should be blue above the orange diagonal.",
+    )
+
+
+def rows_of_one_letter(rows: Mapping[str, torch.Tensor], letters: str) -> None:
+    """Draw the logits of some letters at each position of a text of equal letters: rows (T, V) of each model."""
+    fig, axes = plt.subplots(1, len(rows), figsize=(9.0, 3.0), sharey=True)
+    for ax, (name, logits) in zip(axes, rows.items()):
+        for letter, marker in zip(letters, "osv^"):
+            label = "space" if letter == " " else letter
+            ax.plot(logits[:, ord(letter)], marker=marker, ms=4, label=label)
+        ax.set(title=name, xlabel="position", xticks=range(0, 12, 3))
+    axes[0].set_ylabel("logit of the next letter")
+    axes[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    show(
+        fig,
+        "The logits of four letters after each of twelve letters e in a row. In the healthy model all of them move "
+        "from position to position. In patients 2 and 4 all of them are flat lines.",
+        "Twelve times the letter e. The healthy model says something else at each position; to the other two they are "
+        "all the same.",
+    )
+
+
+def cache_difference(apart: Mapping[str, torch.Tensor], tolerance: float = 1e-3) -> None:
+    """Draw how far the logits with a cache are from those without, at each token: apart (T,) of each model."""
+    fig, ax = plt.subplots(figsize=(8.0, 3.0))
+    for (name, differences), color in zip(apart.items(), (BLUE, ORANGE)):
+        ax.semilogy(differences.clamp(min=1e-6), "o-", color=color, ms=4, label=name)
+    ax.axhline(tolerance, color="black", ls="--", lw=1.5, label=f"tolerance, {tolerance:g}")
+    ax.set(xlabel="token, read alone with a cache", ylabel="largest difference", ylim=(5e-7, 60))
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    show(
+        fig,
+        "How far the logits with a cache are from those without, on a logarithmic scale, for 15 tokens read one by "
+        "one. The healthy model stays below a ten thousandth. Patient 3 agrees at the first token and is off by several "
+        "units at every later one. A dashed line marks 0.001.",
+        "Rounding and illness are several orders of magnitude apart, so a tolerance between them can't go wrong. Patient "
+        "3 is right about the first token only.",
+    )
+
+
+def who_hears_whom(maps: Mapping[str, torch.Tensor], floor: float = 1e-3) -> None:
+    """Draw for each model how far the logits of each text of a batch move when another changes: maps (B, B)."""
+    fig, axes = plt.subplots(1, len(maps), figsize=(8.0, 3.6), sharey=True)
+    for ax, (name, moved) in zip(axes, maps.items()):
+        image = ax.imshow(moved.clamp(min=floor), norm=LogNorm(floor, 10))
+        ax.set(title=name, xlabel="changed text", xticks=range(0, 16, 5), yticks=range(0, 16, 5))
+    axes[0].set_ylabel("text whose logits move")
+    fig.colorbar(image, ax=axes, label="largest change")
+    show(
+        fig,
+        "Two maps of 16 texts by 16 changed texts. Healthy: only the diagonal is filled. Patient 4: every place is "
+        "filled, the diagonal darkest.",
+        "A batch of 16. Blue is where changing one text moves the logits of another. In the healthy model, each text "
+        "moves only itself; in patient 4, everybody hears everybody.",
+    )
+
+
+def trainings(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], limit: float) -> None:
+    """Draw for each training its losses and the norms of its gradients: (losses, norms) under each name."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.4))
+    for (name, (curve, norms)), color in zip(runs.items(), (BLUE, ORANGE, RED)):
+        left.plot(curve, color=color, label=name)
+        right.semilogy(norms, color=color, label=name)
+    left.axhline(limit, color="black", ls="--", lw=1.5)
+    left.set(xlabel="step", ylabel="loss (nats per letter)", ylim=(0, 5))
+    right.set(xlabel="step", ylabel="norm of the gradient")
+    right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    show(
+        fig,
+        "Two panels with the healthy model, patient 9 and patient 10 over 300 steps. Left, the loss: the healthy one comes "
+        "down toward the limit, patient 9 turns around after a short fall and stays far above, patient 10 falls through the "
+        "limit to 0. Right, the norm of the gradient on a logarithmic scale: healthy around 1 to 4, patient 9 climbs "
+        "beyond 100, patient 10 sinks below 0.01.",
+        "Same body, same plan, three loops; the dashed line is the limit. The healthy gradient keeps its size. One of the "
+        "others grows and grows, and one dies away.",
+    )
