@@ -1,6 +1,6 @@
 """Writing text, one token at a time. Built in chapter 06."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 from typing import Any, Protocol
 
@@ -49,7 +49,7 @@ def _check_arguments(model: Any, max_new_tokens: Any, sampler: Any, stop_token: 
 
 def generate(
     model: LanguageModel,
-    tokens: torch.Tensor,
+    tokens: torch.Tensor | Sequence[Sequence[int] | torch.Tensor],
     max_new_tokens: int,
     *,
     sampler: Callable[[torch.Tensor], torch.Tensor] = greedy,
@@ -62,10 +62,15 @@ def generate(
     a text that ended before the others goes on with stop_token. With use_cache each step reads one
     new token, without it the whole text. A text that outgrows n_positions is continued from its
     last n_positions tokens, without a cache: each token then stands at another position than
-    before, so nothing computed for the old position can be used again. Raises ValueError if the
-    tokens are not ids that the model can read, TypeError for arguments of another kind.
+    before, so nothing computed for the old position can be used again. Prompts of different lengths
+    come as a list, each a list of ids or a tensor (T,), and each gets what it gets alone: they are read
+    in step and never padded, which takes as many steps more as the longest is longer than the shortest.
+    Raises ValueError if the tokens are not ids that the model can read, TypeError for arguments of
+    another kind.
     """
     _check_arguments(model, max_new_tokens, sampler, stop_token)
+    if isinstance(tokens, (list, tuple)):
+        return _in_step(model, tokens, max_new_tokens, sampler, stop_token, use_cache)
     check_tokens(tokens, model.config)
     limit = model.config.n_positions
     room = min(tokens.shape[1] + max_new_tokens, limit)
@@ -91,6 +96,59 @@ def generate(
     return steps()
 
 
+# Prompts of different lengths (given; chapter 7 shows why it's done like this)
+def _in_step(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int] | torch.Tensor],
+    max_new_tokens: int,
+    sampler: Callable[[torch.Tensor], torch.Tensor],
+    stop_token: int | None,
+    use_cache: bool,
+) -> Iterator[torch.Tensor]:
+    """Yield what `generate` does for prompts of different lengths, with nothing padded.
+
+    All texts are read up to the end of the shortest prompt. From there on each step reads one token of every
+    text: the next of its prompt while that lasts, then the one drawn for it. So all texts have the same
+    length at any time, and each token stands at the position that it has in its text alone.
+    """
+    ids = [row for row in prompts if not isinstance(row, torch.Tensor)]
+    if not prompts or not all(
+        isinstance(row, (list, tuple)) and all(isinstance(token, Integral) for token in row) for row in ids
+    ):
+        check_tokens(prompts, model.config)  # this is no list of prompts; the error says what to pass
+    device = next(model.parameters()).device
+    rows = [row if isinstance(row, torch.Tensor) else torch.tensor(row, device=device) for row in prompts]
+    for row in rows:
+        check_tokens(row[None], model.config)
+    lengths = [len(row) for row in rows]
+    shortest, longest = min(lengths), max(lengths)
+    most = longest - shortest + max_new_tokens if max_new_tokens else 0
+
+    def steps() -> Iterator[torch.Tensor]:
+        drawn: list[torch.Tensor] = []
+
+        def next_tokens(logits: torch.Tensor) -> torch.Tensor:
+            place = shortest + len(drawn)
+            new = [row[place] if place < len(row) else own for row, own in zip(rows, sampler(logits))]
+            drawn.append(torch.stack(new))
+            return drawn[-1]
+
+        first = torch.stack([row[:shortest].long() for row in rows])
+        ended = torch.zeros(len(rows), dtype=torch.bool, device=first.device)
+        for step, _ in enumerate(generate(model, first, most, sampler=next_tokens, use_cache=use_cache)):
+            if step < longest - shortest:
+                continue
+            new = torch.stack([drawn[step - longest + n][i] for i, n in enumerate(lengths)])
+            if stop_token is not None:
+                new = new.masked_fill(ended, stop_token)
+                ended = ended | (new == stop_token)
+            yield new
+            if ended.all():
+                return
+
+    return steps()
+
+
 # From text to text (given)
 def complete(
     model: LanguageModel,
@@ -109,7 +167,7 @@ def complete(
     if not isinstance(prompt, str):
         raise TypeError(
             f"prompt is a {type(prompt).__name__}, but complete continues one text, a str; call it for each "
-            f"text, or give generate a batch of texts with equally many tokens"
+            f"text, or give generate a list of prompts, each as a list of ids"
         )
     _check_arguments(model, max_new_tokens, sampler)
     ids = tokenizer.encode(prompt, allow_special=True)
