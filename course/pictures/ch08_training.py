@@ -177,7 +177,7 @@ def choices() -> None:
             ax.fill_between(at, curves.min(0), curves.max(0), color=color, alpha=0.3, lw=0)
             ax.plot(at, curves.mean(0), color=color, lw=1.8)
         ax.set_title(name.replace(", dropout", ",\ndropout"), fontsize=11, color=RED)
-    axes[0, 0].set(ylim=(3.5, 7.2))
+    axes[0, 0].set(ylim=(4.6, 7.7))
     for ax in axes[:, 0]:
         ax.set_ylabel("held-out loss")
     for ax in axes[-1]:
@@ -187,7 +187,7 @@ def choices() -> None:
         fig,
         "Nine panels, each with the band of the usual run and that of one that differs in one choice. Held-out losses "
         "at the end: " + "; ".join(f"{name} {loss:.1f}" for name, loss in ends.items()) + ".",
-        "Gray: the usual run, four seeds, with the band between the best and the worst. Red: the same with one thing "
+        "Gray: the usual run, four seeds, with the band between the best and the worst. Orange: the same with one thing "
         "changed. Where the bands overlap, the choice made no difference that you could tell from luck.",
     )
 
