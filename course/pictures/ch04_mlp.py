@@ -1,0 +1,303 @@
+"""The pictures of chapter 4."""
+
+import math
+
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.patches import Polygon, Rectangle
+
+from course.figures import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, SIGNED, show
+
+BROWN = "#9a6700"  # orange that can be read as text
+
+
+def riddle(words: list[str], pushes: list[float]) -> None:
+    """Draw how much one neuron raises the logit of each word."""
+    fig, ax = plt.subplots(figsize=(6.4, 4.0))
+    ax.barh(range(len(words)), pushes, color=ORANGE)
+    ax.set_yticks(range(len(words)), words)
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0)
+    ax.set(xlabel="push on the logit")
+    show(
+        fig,
+        f"Bars: the words that one neuron of the trained model raises most. They are {', '.join(words)}.",
+        "The words that one neuron of `tales` raises most. What do they have in common?",
+    )
+
+
+def two_ramps() -> None:
+    """Draw the absolute value as the sum of two ReLU neurons."""
+    x = torch.linspace(-3, 3, 121)
+    fig, axes = plt.subplots(1, 3, figsize=(8, 2.6), sharey=True)
+    panels = (
+        ("relu(x)", x.relu(), BLUE),
+        ("relu(-x)", (-x).relu(), GREEN),
+        ("their sum: |x|", x.abs(), ORANGE),
+    )
+    for ax, (title, y, color) in zip(axes, panels):
+        ax.axhline(0, color=PALE, lw=1)
+        ax.plot(x, y, color=color, lw=2.5)
+        ax.set(title=title, xlabel="x")
+    show(
+        fig,
+        "Three panels: a ramp that is 0 left of 0 and rises to the right; its mirror image; their sum, a V.",
+        "Two neurons, each bent at 0, add up to the V of the absolute value. Without the bend they would be x "
+        "and -x, and add up to 0 everywhere.",
+    )
+
+
+def bell(at: float) -> None:
+    """Draw the normal distribution's share below a number, and x times that share."""
+    x = torch.linspace(-4, 4, 401)
+    density = torch.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+    share = 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+    here = 0.5 * (1 + math.erf(at / math.sqrt(2)))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
+    left.plot(x, density, color=GREY)
+    left.fill_between(x[x <= at], density[x <= at], color=BLUE, alpha=0.35, lw=0)
+    left.text(at - 1.1, 0.1, f"Φ({at:g}) = {here:.2f}", ha="center")
+    left.set(xlabel="what is drawn", yticks=[], title="The share below x")
+    right.plot(x, share, color=BLUE, lw=1.5)
+    right.text(-2.2, 0.3, "Φ(x)", color=BLUE)
+    right.plot(x, x * share, color=BROWN, lw=2.5)
+    right.text(1.3, 2.6, "x · Φ(x)", color=BROWN, ha="right")
+    right.plot([at], [at * here], "o", color=BROWN)
+    right.set(xlabel="x", ylim=(-0.6, 4), title="GELU: x times that share")
+    show(
+        fig,
+        f"Left: the bell of the normal distribution, shaded below {at:g}; the area is {here:.2f}. Right: the "
+        "share below x, which rises from 0 to 1, and x times this share: nearly 0 far left, nearly x far right.",
+        "Left: the shaded area is the share of draws below x. Right: x times this area is the exact GELU.",
+    )
+
+
+def forms_of_gelu(x, exact, tanh, sigmoid) -> None:
+    """Draw ReLU and GELU's exact and tanh form over x (N,), and what two forms are off by."""
+    fig, (left, middle, right) = plt.subplots(1, 3, figsize=(8.4, 3.2), width_ratios=(1.5, 1, 1))
+    near = x.abs() <= 3
+    left.plot(x[near], x[near].relu(), color=GREY, ls=":", lw=2, label="ReLU")
+    left.plot(x[near], exact[near], color=ORANGE, lw=5, alpha=0.6, label="GELU, exact")
+    left.plot(x[near], tanh[near], color=BLUE, lw=1.5, ls="--", label="GELU, tanh form")
+    left.set(xlabel="x", title="The bend")
+    left.legend(frameon=False, fontsize=10)
+    for ax, form, factor, name, unit in (
+        (middle, tanh, 1e4, "tanh − exact", "0.0001"),
+        (right, sigmoid, 1e2, "sigmoid − exact", "0.01"),
+    ):
+        ax.axhline(0, color=PALE, lw=1)
+        ax.plot(x, (form - exact) * factor, color=BLUE)
+        ax.set(xlabel="x", title=name, ylabel=f"in units of {unit}")
+    show(
+        fig,
+        "Left: ReLU with its corner, and the exact GELU with the tanh form drawn on it; the two can't be told "
+        "apart. Middle: the tanh form minus the exact one, at most 4.7 in units of 0.0001. Right: the sigmoid form "
+        "minus the exact one, at most 2 in units of 0.01.",
+        "Left: the dashed tanh form covers the exact GELU. Middle and right: how far two forms are off, in units "
+        "that differ by a factor of a hundred.",
+    )
+
+
+def widen_and_back() -> None:
+    """Draw the MLP of GPT-2 small to scale."""
+    fig, ax = plt.subplots(figsize=(7.6, 3.4))
+    boxes = (
+        (0, 768, BLUE, "one token\n768"),
+        (3, 3072, ORANGE, "3072\nneurons"),
+        (4.8, 3072, GREEN, "3072,\nbent"),
+        (7.8, 768, BLUE, "one token\n768"),
+    )
+    for x, height, color, label in boxes:
+        ax.add_patch(Rectangle((x, -height / 2), 0.45, height, color=color))
+        ax.text(x + 0.225, height / 2 + 90, label, ha="center", va="bottom", fontsize=11)
+    for x, x2, h, h2 in ((0.45, 3, 768, 3072), (5.25, 7.8, 3072, 768)):
+        ax.add_patch(Polygon([(x, h / 2), (x2, h2 / 2), (x2, -h2 / 2), (x, -h / 2)], color=PALE))
+    ax.text(1.85, 0, "c_fc\n768 × 3072\nweights", ha="center", va="center", fontsize=11)
+    ax.text(6.4, 0, "c_proj\n3072 × 768\nweights", ha="center", va="center", fontsize=11)
+    ax.annotate("", (4.75, 0), (3.5, 0), arrowprops={"arrowstyle": "->", "color": GREY})
+    ax.text(4.12, 80, "GELU", ha="center", va="bottom", fontsize=11)
+    ax.set(xlim=(-0.8, 9.0), ylim=(-1600, 2500))
+    ax.axis("off")
+    show(
+        fig,
+        "The MLP drawn to scale: a bar of 768 numbers, widened by c_fc to a bar of 3072, four times as tall; GELU "
+        "bends each of them; c_proj brings them back to 768.",
+        "GPT-2 small's MLP, to scale: 768 numbers become 3072, are bent, and become 768 again.",
+    )
+
+
+def who_moves(moved: dict[str, torch.Tensor]) -> None:
+    """Draw bool tables (T, T): whether output t (row) moves when input s (column) is changed."""
+    fig, axes = plt.subplots(1, len(moved), figsize=(6.8, 3.4))
+    for ax, (name, table) in zip(axes, moved.items()):
+        for r, row in enumerate(table.tolist()):
+            for c, cell in enumerate(row):
+                ax.add_patch(Rectangle((c - 0.46, r - 0.46), 0.92, 0.92, color=BLUE if cell else PALE, lw=0))
+        T = len(table)
+        ax.set(xlim=(-0.6, T - 0.4), ylim=(T - 0.4, -0.6), aspect="equal", xticks=range(T), yticks=range(T))
+        ax.set(title=f"{name}: {int(table.sum())} of {T * T}", xlabel="input that is changed")
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
+    axes[0].set_ylabel("output that moves")
+    show(
+        fig,
+        "Two grids of 6 by 6: which outputs move when one input changes. Attention: the lower triangle with the "
+        "diagonal, 21 of 36. MLP: the diagonal only, 6 of 36.",
+        "Blue: the output moves. In attention a changed token moves itself and every later one; in the MLP only itself.",
+    )
+
+
+def facts_known(widths, known: dict[int, list[float]], straight: float) -> None:
+    """Draw the share of facts known over the hidden width, one line for each number of facts."""
+    fig, ax = plt.subplots(figsize=(8.4, 3.4))
+    for (n, shares), color, marker in zip(known.items(), ("#00704f", BLUE, BROWN), "^os"):
+        ax.plot(widths, [100 * share for share in shares], color=color, marker=marker, label=f"{n} facts")
+    ax.axhline(100 * straight, color=GREY, ls="--", lw=1.5, label="128 facts, no bend,\n8 C wide")
+    ax.set(xscale="log", ylim=(0, 105), xlabel="hidden width", ylabel="facts known, %")
+    ax.set_xticks(widths, [f"{width:g} C" for width in widths])
+    ax.minorticks_off()
+    ax.legend(frameon=False, fontsize=10, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    show(
+        fig,
+        "Facts known over the hidden width. Each line climbs to 100 percent: 64 facts at 2 C, 128 at 4 C, 256 at 8 C. "
+        "Without the bend the share stays low however wide the layer is.",
+        "Twice the facts take about twice the width. Without the bend (dashed), width is no help.",
+    )
+
+
+def where_parameters_are(block: dict[str, int], models: dict[str, dict[str, int]]) -> None:
+    """Draw the shares of parameters of one block, and of whole models, by part."""
+    colors = {"attention": BLUE, "mlp": "#f3c866", "embeddings": "#7fceb9", "norms": PURPLE}
+    names = {"attention": "attention", "mlp": "MLP", "embeddings": "embeddings"}
+    rows = {"one block": {part: block[part] for part in ("attention", "mlp")}} | models
+    fig, ax = plt.subplots(figsize=(7.8, 3.8))
+    told = []
+    for y, (row, parts) in enumerate(rows.items()):
+        total, start = sum(parts.values()), 0
+        for part, count in parts.items():
+            share = 100 * count / total
+            ax.barh(y, share, left=start, color=colors[part], height=0.72)
+            if share > 5:
+                text = f"{names[part]} " if share > 25 else ""
+                color = "white" if part == "attention" else "black"
+                ax.text(
+                    start + share / 2,
+                    y,
+                    f"{text}{share:.0f} %",
+                    ha="center",
+                    va="center",
+                    color=color,
+                    fontsize=11,
+                )
+            start += share
+        told.append(
+            f"{row}: " + ", ".join(f"{names[p]} {c / total:.0%}" for p, c in parts.items() if p in names)
+        )
+    ax.set(xlim=(0, 100), xlabel="share of the parameters, %")
+    ax.set_yticks(range(len(rows)), list(rows))
+    ax.tick_params(axis="y", length=0)
+    ax.invert_yaxis()
+    show(
+        fig,
+        "Where the parameters are. " + "; ".join(told) + ".",
+        "The larger the model, the smaller the share of the embeddings (green). In the largest one nearly two thirds "
+        "of everything is MLP (yellow).",
+    )
+
+
+def memory(x, keys, strengths, values) -> None:
+    """Draw x (C,) at keys (N, C), the strengths (N,), the values (N, C) and what is added up."""
+    N, C = keys.shape
+    fig, axes = plt.subplots(N + 1, 4, figsize=(8.4, 0.62 * (N + 2)), width_ratios=(1, 0.5, 1, 1))
+    limit = max(keys.abs().max(), values.abs().max(), x.abs().max()).item()
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+
+    def strip(ax, row, label):
+        ax.imshow(row[None], cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto")
+        ax.set_ylabel(label, rotation=0, ha="right", va="center")
+
+    strip(axes[0, 0], x, "x ")
+    for ax, title in zip(axes[0, 1:], ("fits: $a_i$", "value $v_i$", "adds $a_i v_i$")):
+        ax.text(0.5, 0.1, title, ha="center", transform=ax.transAxes)
+    for i in range(N):
+        strip(axes[i + 1, 0], keys[i], f"$k_{i}$ ")
+        a = strengths[i].item()
+        color = ORANGE if a > 0.3 else PALE
+        axes[i + 1, 1].barh(0, max(a, 0), color=color, height=0.6)
+        axes[i + 1, 1].text(0, 0, f" {round(a, 1) + 0.0:.1f}", va="center")
+        axes[i + 1, 1].set(xlim=(0, max(1, strengths.max().item())), ylim=(-0.5, 0.5))
+        strip(axes[i + 1, 2], values[i], "")
+        strip(axes[i + 1, 3], a * values[i], "")
+    show(
+        fig,
+        f"A vector x above {N} keys, drawn as strips of color. Beside each key a bar says how well x fits it, then "
+        "comes the neuron's value, and then the value times this number. Where x fits, the value comes through; "
+        "where it doesn't, hardly anything does.",
+        "Red is positive, blue negative. x is compared with each key. Where the colors agree, the number in the middle "
+        "is large, and the neuron's value comes through on the right. The MLP adds up the right column.",
+    )
+
+
+def lit_texts(texts: dict[str, tuple[list[str], torch.Tensor]], strongest: float) -> None:
+    """Draw texts as tokens on a ground that is the darker the stronger a neuron answers: (pieces, strengths)."""
+    width, lines = 84, []
+    for title, (pieces, strengths) in texts.items():
+        lines.append([(title, -1.0)])
+        line, used = [], 0
+        for piece, strength in zip(pieces, strengths.tolist()):
+            if "\n" in piece or used + len(piece) > width:
+                lines.append(line)
+                line, used = [], 0
+            piece = piece.strip("\n") if used else piece.strip("\n").lstrip(" ")
+            if piece:
+                line.append((piece, strength))
+                used += len(piece)
+        lines += [line, []]
+    lines = [line for line, before in zip(lines, [[1], *lines]) if line or before]
+    fig, ax = plt.subplots(figsize=(8.4, 0.23 * len(lines) + 0.1))
+    for y, line in enumerate(lines):
+        x = 0
+        for piece, strength in line:
+            share = max(0.0, min(1.0, strength / strongest))
+            ax.add_patch(Rectangle((x, y - 0.5), len(piece), 1, color=ORANGE, alpha=0.85 * share, lw=0))
+            for i, letter in enumerate(piece):
+                weight = "bold" if strength == -1.0 else "normal"
+                ax.text(
+                    x + i + 0.5,
+                    y,
+                    letter,
+                    ha="center",
+                    va="center",
+                    family="monospace",
+                    fontsize=9,
+                    weight=weight,
+                )
+            x += len(piece)
+    ax.set(xlim=(0, width), ylim=(len(lines) - 0.4, -0.6))
+    ax.axis("off")
+    said = "; ".join(f"{title}: mean {strengths.mean():.1f}" for title, (_, strengths) in texts.items())
+    show(
+        fig,
+        f"Texts with each token on a ground that is the more orange the stronger the neuron answers. {said}.",
+        "The stronger the orange, the better the token fits the neuron's key.",
+    )
+
+
+def knob(settings: list[float], odds: list[float], usual: float) -> None:
+    """Draw a probability over the number that a neuron is set to."""
+    fig, ax = plt.subplots(figsize=(6.4, 3))
+    ax.plot(settings, [100 * p for p in odds], "o-", color=ORANGE, lw=2)
+    ax.axhline(100 * usual, color=GREY, ls="--", lw=1.2)
+    ax.text(settings[-1], 100 * usual * 1.1, "as it is", color=GREY, ha="right", va="bottom")
+    ax.set(xlabel="the neuron is set to", ylabel="names of Oz, %", yscale="log")
+    ax.set_yticks([0.03, 0.1, 0.3], ["0.03", "0.1", "0.3"])
+    ax.minorticks_off()
+    show(
+        fig,
+        "The probability of a name from Oz as the next token, over what the neuron is set to. It rises steadily, about "
+        "tenfold at 24.",
+        "How likely a name from Oz is as the next token of *Snow-white*, with the neuron set to a fixed number. Each "
+        "step up the axis is a factor.",
+    )
