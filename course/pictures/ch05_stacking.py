@@ -120,6 +120,7 @@ def gradient_near_the_top(depths: Sequence[int], sizes: Mapping[str, Sequence[fl
     pre = list(sizes.values())[1]
     ax.loglog(depths, [pre[0] * (depths[0] / L) ** 0.5 for L in depths], ls=":", color=GREY, lw=1.5)
     ax.set_xticks(depths, [str(L) for L in depths])
+    ax.set_yticks([0.1, 0.2, 0.4], ["0.1", "0.2", "0.4"])
     ax.minorticks_off()
     ax.set(
         xlabel="layers in the stack",
