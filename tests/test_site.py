@@ -107,7 +107,7 @@ def test_a_chapters_page_folds_answers_and_names_its_pictures(path):
     text = "\n".join(cell.source for cell in page.cells)
     code = "\n".join(cell.source for cell in code_cells(page))
     models = re.findall(r'^(\w+), \w+ = from_pretrained\("tales"', code, re.M)
-    toys = re.findall(r"^play\.\w+\((\w+|\{)", code, re.M)
+    toys = re.findall(r"^play\.\w+\(\s*(\w+|\{)", code, re.M)
     assert text.count("data-play=") == sum(first == "{" or first in models for first in toys)
     assert "### BEGIN SOLUTION" not in code and "#| export" not in code
     folded = [cell.source for cell in code_cells(page) if "hide-input" in cell.metadata.get("tags", [])]
