@@ -28,7 +28,7 @@ class MLP(nn.Module):
         super().__init__()
         self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd)
         self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd)
-        self.resid_dropout = nn.Dropout(config.resid_pdrop)  # acts in training only, see chapter 08
+        self.resid_dropout = nn.Dropout(config.resid_pdrop)  # acts in training only, see chapter 8
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the new vector of each token: (B, T, C) -> (B, T, 4C) -> (B, T, C)."""

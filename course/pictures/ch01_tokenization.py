@@ -117,6 +117,6 @@ def cut_into_tokens(rows: Sequence[tuple[str, Sequence[bytes]]]) -> None:
     show(
         fig,
         "Texts cut into tokens: " + "; ".join(f"{name} {len(symbols)}" for name, symbols in rows) + ".",
-        "Each box is one token; ␣ is a space. Tokens with more than plain English letters are drawn as what they are: bytes, "
+        "Each box is one token; ␣ is a space. Tokens of characters outside plain ASCII are drawn as what they are: bytes, "
         "in hexadecimal.",
     )

@@ -165,7 +165,7 @@ def from_products_to_shares(words: list[str], tables: dict[str, torch.Tensor]) -
         f"Four tables for the words {' '.join(words)}: the dot products; the same divided by 4; with minus "
         f"infinity above the diagonal; and the shares, whose rows are {rows}.",
         "From left to right: the dot products, divided, masked, and as shares. In the last table each row adds "
-        "up to 1, and nothing stands above the diagonal.",
+        "up to 1, and above the diagonal all shares are 0.",
     )
 
 
@@ -311,6 +311,6 @@ def heads_at_work(pieces: list[str], heads: dict[str, tuple]) -> None:
         fig,
         "Shares of four heads of the trained model on one sentence, each a lower triangle with the cells of the "
         "habit outlined. " + "; ".join(told) + ".",
-        "Four heads of `tales`. Red outlines mark the cells that the habit names; in the title stand the share "
+        "Four heads of `tales`. Orange outlines mark the cells that the habit names; in the title stand the share "
         "that falls into them and what a head with even shares would have there.",
     )
