@@ -116,12 +116,14 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("does", HOSTILE)
-def test_what_an_answer_does_costs_nobody_elses_marks(does, tmp_path):
-    hand_in(tmp_path, "eve/a.ipynb", ZERO, HERE.solutions, (gap("most_likely"), HOSTILE[does]))
+def test_what_an_answer_does_costs_nobody_elses_marks(tmp_path):
+    for does, text in HOSTILE.items():
+        hand_in(tmp_path, f"{does}/a.ipynb", ZERO, HERE.solutions, (gap("most_likely"), text))
     hand_in(tmp_path, "anna/a.ipynb")
-    rows = {row[0]: row for row in grade(tmp_path, seconds=100).rows()}
-    assert rows["anna"][1] == "4" and rows["eve"][1] == "3" and rows["eve"][2] not in ("", "right")
+    rows = {row[0]: row for row in grade(tmp_path).rows()}
+    assert rows["anna"][1] == "4"
+    for does in HOSTILE:
+        assert rows[does][1] == "3" and rows[does][2] not in ("", "right"), does
 
 
 def test_one_that_takes_too_long_keeps_what_was_examined(tmp_path):
