@@ -1,15 +1,12 @@
 """What an exercise is: the cases that an answer must get right, and the mistakes that it may make."""
 
 import importlib
-import importlib.util
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from textwrap import dedent
-from types import ModuleType
 from typing import Any
 
 import course.exercises
@@ -101,13 +98,9 @@ def bases(number: str, name: str, styles: tuple[str, ...]) -> list[Answer]:
 
 @cache
 def exercises() -> dict[str, Exercise]:
-    """Return every exercise of the course, in order, under its number.
-
-    They come from the folders of the chapters, and from modules where chapters are not folders yet.
-    """
+    """Return every exercise of the course, in order, under its number."""
     root = Path(course.exercises.__path__[0])
-    found = [exercise for path in sorted(root.glob("ch*.py")) for exercise in module_at(path).EXERCISES]
-    found += [read_exercise(path) for path in sorted(root.glob("ch*/*.md"))]  # they replace those of modules
+    found = [read_exercise(path) for path in root.glob("ch*/*.md")]
     found.sort(key=lambda exercise: [int(part) for part in exercise.number.split(".")])
     return {exercise.number: exercise for exercise in found}
 
@@ -118,15 +111,6 @@ def find(key: str) -> Exercise:
         if key in (exercise.number, exercise.name):
             return exercise
     raise KeyError(f"no exercise is called {key!r}; there are {', '.join(exercises())}")
-
-
-def module_at(path: Path) -> ModuleType:
-    """Return the module in a file, also where a folder of the same name stands beside it."""
-    spec = importlib.util.spec_from_file_location(f"course.exercises.{path.stem}_module", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def read_exercise(path: Path) -> Exercise:
