@@ -3,6 +3,18 @@
 import math
 
 import torch
+from torch import nn
+
+
+def small_model_and_tokens(B: int, T: int, old_gradients: bool = True) -> tuple[nn.Module, torch.Tensor]:
+    """Return a model of bigrams, the same each time, and texts (B, T + 1) for it; gradients of 1 may lie in it."""
+    generator = torch.Generator().manual_seed(B)
+    model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+            parameter.grad = torch.ones_like(parameter) if old_gradients else None
+    return model, torch.randint(7, (B, T + 1), generator=generator)
 
 
 def example_curves(vocab_size: int = 1024, unigram: float = 6.0, updates: int = 300, seed: int = 0) -> dict:

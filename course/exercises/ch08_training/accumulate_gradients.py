@@ -2,7 +2,8 @@
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+
+from course.exercises.ch08_training import small_model_and_tokens
 
 arguments = ("micro_batches", "B", "T", "there are old gradients")
 
@@ -14,13 +15,7 @@ def cases():
 
 def run(answer, micro_batches, B, T, old):
     """Return the loss and the gradients that an answer leaves in a small model."""
-    generator = torch.Generator().manual_seed(B)
-    model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
-            parameter.grad = torch.ones_like(parameter) if old else None
-    tokens = torch.randint(7, (B, T + 1), generator=generator)
+    model, tokens = small_model_and_tokens(B, T, old)
     before, passes = [p.clone() for p in model.parameters()], []
     model[1].register_forward_hook(lambda module, x, y: passes.append(f"{len(y)} forward"))
     model[1].register_full_backward_hook(lambda *_: passes.append("backward"))

@@ -2,7 +2,8 @@
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+
+from course.exercises.ch08_training import small_model_and_tokens
 
 arguments = ("steps", "lr", "B", "T")
 
@@ -14,13 +15,7 @@ def cases():
 
 def run(answer, steps, lr, B, T):
     """Return the losses and the weights that an answer leaves in a small model."""
-    generator = torch.Generator().manual_seed(B)
-    model = nn.Sequential(nn.Embedding(7, 4), nn.Linear(4, 7))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator))
-            parameter.grad = torch.ones_like(parameter)
-    tokens = torch.randint(7, (B, T + 1), generator=generator)
+    model, tokens = small_model_and_tokens(B, T)
     with torch.enable_grad():
         losses = answer(model, tokens[:, :-1], tokens[:, 1:], steps, lr)
     if isinstance(losses, (list, tuple)):
