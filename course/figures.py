@@ -22,6 +22,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#000000",
 )
 GREY, PALE = "#6b7280", "#e5e7eb"
+INK, BROWN = "#1f2937", "#9a6700"  # of text on white: nearly black, and orange that can be read
 SHARES, SIGNED = "Blues", "RdBu_r"  # maps: white to blue from nothing to all; white in the middle for 0
 STYLE = {
     "axes.grid": False,
@@ -40,7 +41,7 @@ STYLE = {
 mpl.rcParams.update(STYLE)
 
 
-def show(figure: Figure, alt: str, caption: str = "") -> None:
+def show(figure: Figure, alt: str, caption: str) -> None:
     """Show a figure below the cell, with a caption in Markdown that says what to see in it.
 
     `alt` tells the same in full for those who can't see the picture.
@@ -53,8 +54,7 @@ def show(figure: Figure, alt: str, caption: str = "") -> None:
         metadata={"image/png": {"alt": alt}},
         raw=True,
     )
-    if caption:
-        display({"text/markdown": f"*{caption}*", "text/plain": caption}, raw=True)
+    display({"text/markdown": f"*{caption}*", "text/plain": caption}, raw=True)
 
 
 def wrapped(text: str, width: int = 90) -> str:

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch, Patch
 
-from course.figures import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, show
-
-INK = "#1f2937"
+from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, show
 
 
 def the_map() -> None:

@@ -6,9 +6,8 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from course.figures import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, RED, SHARES, SIGNED, show
+from course.figures import BLUE, BROWN, GREEN, GREY, ORANGE, PALE, PURPLE, RED, SHARES, SIGNED, show
 
-BROWN = "#9a6700"  # orange that can be read as text
 WORDS = (GREY, PURPLE, RED, BLUE)
 
 

@@ -6,9 +6,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import Polygon, Rectangle
 
-from course.figures import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, SIGNED, show
-
-BROWN = "#9a6700"  # orange that can be read as text
+from course.figures import BLUE, BROWN, GREEN, GREY, ORANGE, PALE, PURPLE, SIGNED, show
 
 
 def riddle(words: list[str], pushes: list[float]) -> None:

@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 
-from course.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, show
+from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, show
 from gpt2lib.config import GPT2Config
-
-INK = "#1f2937"
 
 
 def _box(ax, x, y, width, height, text, color, size=12) -> None:
@@ -20,6 +18,10 @@ def _box(ax, x, y, width, height, text, color, size=12) -> None:
 
 def _arrow(ax, start, end, color=INK, width=1.5) -> None:
     ax.annotate("", end, start, arrowprops=dict(arrowstyle="->", color=color, lw=width), zorder=2)
+
+
+def _name_at_end(ax, name, x, y, color, away=6) -> None:
+    ax.annotate(name, (x, y), (away, 0), textcoords="offset points", va="center", color=color)
 
 
 def whole_model(config: GPT2Config) -> None:
@@ -67,9 +69,7 @@ def fading(spreads: Mapping[str, Sequence[float]]) -> None:
     fig, ax = plt.subplots(figsize=(8.2, 3.4))
     for (name, spread), color in zip(spreads.items(), (BLUE, GREEN, RED)):
         ax.semilogy(spread, color=color, lw=2)
-        ax.annotate(
-            name, (len(spread) - 1, spread[-1]), (6, 0), textcoords="offset points", va="center", color=color
-        )
+        _name_at_end(ax, name, len(spread) - 1, spread[-1], color)
     ax.set(xlabel="layer", ylabel="standard deviation", xlim=(0, 1.32 * len(next(iter(spreads.values())))))
     show(
         fig,
@@ -114,9 +114,7 @@ def gradient_near_the_top(depths: Sequence[int], sizes: Mapping[str, Sequence[fl
     fig, ax = plt.subplots(figsize=(7.6, 3.5))
     for (name, size), color, marker in zip(sizes.items(), (RED, BLUE), ("s", "o")):
         ax.loglog(depths, size, marker=marker, color=color, lw=2)
-        ax.annotate(
-            name, (depths[-1], size[-1]), (9, 0), textcoords="offset points", va="center", color=color
-        )
+        _name_at_end(ax, name, depths[-1], size[-1], color, away=9)
     pre = list(sizes.values())[1]
     ax.loglog(depths, [pre[0] * (depths[0] / L) ** 0.5 for L in depths], ls=":", color=GREY, lw=1.5)
     ax.set_xticks(depths, [str(L) for L in depths])
@@ -142,9 +140,7 @@ def stream_growth(curves: Mapping[str, Sequence[float]]) -> None:
     fig, ax = plt.subplots(figsize=(7.6, 3.2))
     for (name, sizes), color in zip(curves.items(), (BLUE, RED)):
         ax.plot(sizes, color=color, lw=2)
-        ax.annotate(
-            name, (len(sizes) - 1, sizes[-1]), (6, 0), textcoords="offset points", va="center", color=color
-        )
+        _name_at_end(ax, name, len(sizes) - 1, sizes[-1], color)
     longest = max(map(len, curves.values()))
     ax.set(
         xlabel="block",

@@ -44,15 +44,22 @@ def losses(curves: Mapping[str, Sequence[float]], limit: float) -> None:
     )
 
 
-def influence_maps(maps: Mapping[str, torch.Tensor], floor: float = 1e-3) -> None:
-    """Draw for each model how far each row of the logits moves when each token changes: maps (T, T)."""
-    fig, axes = plt.subplots(1, len(maps), figsize=(9.0, 2.9), sharey=True)
+def _maps(maps: Mapping[str, torch.Tensor], size: tuple, what: str, moves: str, ticks: range, floor: float):
+    """Draw tables of how far something moves, on one logarithmic scale; return the figure and its axes."""
+    fig, axes = plt.subplots(1, len(maps), figsize=size, sharey=True)
     for ax, (name, moved) in zip(axes, maps.items()):
         image = ax.imshow(moved.clamp(min=floor), norm=LogNorm(floor, 10))
-        ax.plot([-0.5, len(moved) - 0.5], [-0.5, len(moved) - 0.5], color=ORANGE, lw=1)
-        ax.set(title=name, xlabel="changed token j", xticks=range(0, 12, 3), yticks=range(0, 12, 3))
-    axes[0].set_ylabel("row i of the logits")
+        ax.set(title=name, xlabel=f"changed {what}", xticks=ticks, yticks=ticks)
+    axes[0].set_ylabel(moves)
     fig.colorbar(image, ax=axes, label="largest change")
+    return fig, axes
+
+
+def influence_maps(maps: Mapping[str, torch.Tensor], floor: float = 1e-3) -> None:
+    """Draw for each model how far each row of the logits moves when each token changes: maps (T, T)."""
+    fig, axes = _maps(maps, (9.0, 2.9), "token j", "row i of the logits", range(0, 12, 3), floor)
+    for ax, moved in zip(axes, maps.values()):
+        ax.plot([-0.5, len(moved) - 0.5], [-0.5, len(moved) - 0.5], color=ORANGE, lw=1)
     show(
         fig,
         "Four maps of 12 rows by 12 changed tokens. Healthy: a lower triangle. Patient 1: the triangle and one more "
@@ -101,12 +108,7 @@ def cache_difference(apart: Mapping[str, torch.Tensor], tolerance: float = 1e-3)
 
 def who_hears_whom(maps: Mapping[str, torch.Tensor], floor: float = 1e-3) -> None:
     """Draw for each model how far the logits of each text of a batch move when another changes: maps (B, B)."""
-    fig, axes = plt.subplots(1, len(maps), figsize=(8.0, 3.6), sharey=True)
-    for ax, (name, moved) in zip(axes, maps.items()):
-        image = ax.imshow(moved.clamp(min=floor), norm=LogNorm(floor, 10))
-        ax.set(title=name, xlabel="changed text", xticks=range(0, 16, 5), yticks=range(0, 16, 5))
-    axes[0].set_ylabel("text whose logits move")
-    fig.colorbar(image, ax=axes, label="largest change")
+    fig, _ = _maps(maps, (8.0, 3.6), "text", "text whose logits move", range(0, 16, 5), floor)
     show(
         fig,
         "Two maps of 16 texts by 16 changed texts. Healthy: only the diagonal is filled. Patient 4: every place is "
