@@ -39,6 +39,7 @@ PURE_METHODS = {
     "copy",
     "union",
 }
+NOT_WRITTEN, NOT_THERE = "not written yet", "no cell of the notebook defines it"
 NOT_PLAIN = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr, ast.Lambda)
 
 
@@ -102,7 +103,7 @@ def lines_of(cell: nbformat.NotebookNode, definition: ast.stmt) -> str:
 
 def find_answer(name: str, notebook: nbformat.NotebookNode) -> Answer:
     """Return the last written definition of an exercise in a notebook, or the reason why none counts."""
-    reason = "no cell of the notebook defines it"
+    reason = NOT_THERE
     for cell in reversed(code_cells(notebook)):
         try:
             found = parsed(cell)
@@ -115,7 +116,7 @@ def find_answer(name: str, notebook: nbformat.NotebookNode) -> Answer:
                 answer = Answer(name, cell, definition)
                 if not is_unwritten(answer.text):
                     return answer
-                reason = "not written yet"
+                reason = NOT_WRITTEN
             elif said := elsewhere(name, definition):
                 reason = said
     return Answer(name, reason=reason)

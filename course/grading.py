@@ -14,16 +14,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import nbformat
 
-from course.answers import find_answer, is_plain, lines_of, statements
+from course.answers import NOT_THERE, NOT_WRITTEN, find_answer, is_plain, lines_of, statements
 from course.keeping import chapter_of
 from course.source import (
     GAP,
@@ -36,6 +36,9 @@ from course.source import (
     names_of,
     read,
 )
+
+if TYPE_CHECKING:
+    from course.exercise import Exercise
 
 RIGHT, OPEN = "right", ""
 SECONDS = 300  # for one notebook
@@ -174,13 +177,14 @@ def examined(whose: tuple[str, Path], path: Path, seconds: float, course: Course
                     number = found["number"]
                     marks[number] = Mark(person, number, found["state"], found["message"])
             if time.monotonic() >= until:
-                return list(
-                    marks.values()
-                ), f"stopped after {seconds:g} seconds; what was examined by then counts"
-            if done:
-                return list(marks.values()), ""
-            if len(marks) == before:
-                return list(marks.values()), f"the examination ended with exit code {process.returncode}"
+                said = f"stopped after {seconds:g} seconds; what was examined by then counts"
+            elif done:
+                said = ""
+            elif len(marks) == before:
+                said = f"the examination ended with exit code {process.returncode}"
+            else:
+                continue  # an answer ended the process
+            return list(marks.values()), said
 
 
 @cache
@@ -207,9 +211,8 @@ def verdicts(notebook: nbformat.NotebookNode, chapter: Path, but: list[str]) -> 
     from course.exercise import exercises
 
     given = {cell.source for cell in code_cells(read(chapter)) if not GAP.search(cell.source)}
-    notebook.cells = [
-        cell for cell in notebook.cells if cell.source not in given
-    ]  # also wrong answers for show
+    # without the course's own cells, for some define wrong answers for show
+    notebook.cells = [cell for cell in notebook.cells if cell.source not in given]
     own = [e for e in exercises().values() if e.chapter.name == chapter.name]
     names = {exercise.name for exercise in own}
     for exercise in own:
@@ -217,12 +220,8 @@ def verdicts(notebook: nbformat.NotebookNode, chapter: Path, but: list[str]) -> 
             continue
         found = find_answer(exercise.name, notebook)
         if found.cell is None:
-            reason = (
-                ""
-                if found.reason in ("not written yet", "no cell of the notebook defines it")
-                else "unreadable"
-            )
-            yield {"number": exercise.number, "state": reason, "message": found.reason}
+            state = OPEN if found.reason in (NOT_WRITTEN, NOT_THERE) else "unreadable"
+            yield {"number": exercise.number, "state": state, "message": found.reason}
             continue
         lost = "It ends Python, or doesn't come back."
         yield {"number": exercise.number, "state": "never-returns", "message": lost}
@@ -231,9 +230,9 @@ def verdicts(notebook: nbformat.NotebookNode, chapter: Path, but: list[str]) -> 
 
 
 def verdict(
-    exercise, text: str, notebook: nbformat.NotebookNode, chapter: Path, names: set[str]
+    exercise: "Exercise", text: str, notebook: nbformat.NotebookNode, chapter: Path, names: set[str]
 ) -> tuple[str, str]:
-    """Return the state of an answer and what the check says of it."""
+    """Return the state of an answer and what the check says of it; `names` are the chapter's exercises."""
     from course.verdicts import examine
 
     namespace = dict(definitions(chapter))
@@ -256,7 +255,7 @@ def verdict(
 
 
 def limit_what_it_may() -> None:
-    """Keep the learners' code from filling the disk or the processor, where the system can."""
+    """Keep the learners' code from filling the disk, where the system can."""
     try:
         import resource
     except ImportError:  # Windows
@@ -271,7 +270,7 @@ def write_csv(grades: Grades, path: Path) -> list[Path]:
     for where, rows in ((path, grades.rows()), (other, grades.mistakes())):
         with where.open(
             "w", newline="", encoding="utf-8-sig"
-        ) as file:  # with a mark by which Excel sees UTF-8
+        ) as file:  # the mark tells Excel that it's UTF-8
             csv.writer(file).writerows([[harmless(cell) for cell in row] for row in rows])
     return [path, other]
 
@@ -281,11 +280,11 @@ def harmless(cell: str) -> str:
     return f"'{cell}" if cell[:1] in tuple("=+-@\t\r") else cell
 
 
-def printed(rows: list[list[str]], out: Callable[[str], None] = print) -> None:
+def printed(rows: list[list[str]]) -> None:
     """Print a table in columns."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
-        out("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
 
 
 def main() -> None:
