@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parent.parent
 CHAPTERS = sorted(path.name for path in (ROOT / "solutions").glob("*.ipynb"))
@@ -40,9 +41,9 @@ def pictures(cell):
 def test_it_begins_with_a_question_and_what_one_will_be_able_to_do(page):
     first = page.cells[0].source
     assert TEMPLATE.match(first), "the title, then a question in bold"
-    goals = re.search(r"By the end.*?\n((?:\n?- .*(?:\n  .*)*)+)", first)
+    goals = re.search(r"By the end of this chapter, you'll be able to:\n((?:\n?- .*(?:\n  .*)*)+)", first)
     assert goals and 3 <= len(re.findall(r"^- ", goals[1], re.M)) <= 5, "'By the end …' and 3 to 5 objectives"
-    assert "You need" in first and "Shift+Enter" in first
+    assert re.search(r"^You need: ", first, re.M) and "Shift+Enter" in first
 
 
 def test_the_minutes_are_honest(page):
@@ -105,12 +106,21 @@ def test_it_ends_in_one_way(page):
     wanted = ["## What you built", "## Questions to think about", "## Where the field went"]
     assert [line for line in headings if line in wanted] == wanted
     end = text(page)[text(page).index("## What you built") :]
-    assert end.count("<details>") >= 3 and "../site/references.md#" in end
+    assert len(re.findall(r"^<details><summary>\d\. .+</summary>$", end, re.M)) >= 3
+    assert "../site/references.md#" in end
     number = int(page.cells[0].source[2:4])
     following = [name for name in CHAPTERS if int(name[:2]) == number + 1]
     assert all(f"({name})" in end for name in following), "a link to the next chapter"
     last = code(page)[-1].source
     assert "keep()" in last and "progress()" in last
+
+
+def test_no_markdown_stands_within_html_where_it_stays_as_it_is(page):
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            for token in MarkdownIt().parse(cell.source):
+                if token.type == "html_block":
+                    assert not re.search(r"[*`$]|\]\(", token.content), token.content
 
 
 def test_every_check_has_a_hint_ready(page):
