@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from course.source import (
     write_whole,
 )
 
+GIVEN = re.compile(r"^(# .+?) \(given\b[^)\n]*\)$", re.M)  # a heading that tells learners: not an exercise
 KEPT_METADATA = ("tags", "jupyter")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 NOTEBOOK_METADATA = {
@@ -204,7 +206,8 @@ class Module:
         imports.sort(key=lambda text: text.startswith("if TYPE_CHECKING"))
         if "main" in self.names:
             parts.append('if __name__ == "__main__":\n    main()')
-        return "\n\n".join([docstring, "\n".join(imports), *(part for part in parts if part)]) + "\n"
+        text = "\n\n".join([docstring, "\n".join(imports), *(part for part in parts if part)]) + "\n"
+        return GIVEN.sub(r"\1", text)
 
 
 def modules(course: Course = HERE) -> list[Module]:

@@ -259,6 +259,20 @@ def test_outputs_of_unchanged_cells_survive_a_build(course_of):
     assert [len(cell.outputs) for cell in source.read(path).cells] == [1, 0]
 
 
+def test_a_heading_loses_what_it_says_to_learners_only(course_of):
+    heads = ["# Areas (given)", "# Volumes (given; chapter 2 shows why)", "# A circle (not a disk)"]
+    course_of(
+        GOOD,
+        *(
+            f"#| export first\n{head}\n{DEFINE.split(chr(10), 1)[1].replace('area', 'f' * i)}"
+            for i, head in enumerate(heads, 1)
+        ),
+    )
+    build.build(course_of.course)
+    text = (course_of.course.library / "first.py").read_text("utf-8")
+    assert [line for line in text.splitlines() if line.startswith("# ")] == ["# Areas", "# Volumes", heads[2]]
+
+
 REFUSED = {
     "does more than define": ([GOOD, "#| export first\nprint(1)"], "c1.*print"),
     "a loop": ([GOOD, "#| export first\nfor i in range(3):\n    pass"], "c1.*for"),
