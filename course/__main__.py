@@ -67,6 +67,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     """Do what the command line says; errors end the program with one sentence."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal that has no ✓, or no letters of a name
     options = parse()
     try:
         run(options)
@@ -110,9 +112,15 @@ def run(options: argparse.Namespace) -> None:
         from course.grading import grade, printed, write_csv
 
         grades = grade(options.folder, options.seconds, options.jobs)
-        if options.csv:
-            print("wrote", " and ".join(map(str, write_csv(grades, options.csv))))
-        else:
+        try:
+            if options.csv:
+                print("wrote", " and ".join(map(str, write_csv(grades, options.csv))))
+        except OSError as error:  # what took so long is not lost
+            grades.problems.append(
+                f"{options.csv} can't be written ({error.strerror}), so the tables are above"
+            )
+            options.csv = None
+        if not options.csv:
             printed(grades.rows())
             print()
             printed(grades.mistakes())

@@ -111,6 +111,9 @@ def find_answer(name: str, notebook: nbformat.NotebookNode) -> Answer:
             if re.search(rf"^[ \t]*(?:async +)?(?:def|class)[ \t]+{name}\b", cell.source, re.M):
                 reason = f"its cell is not Python: {type(error).__name__}: {error}".splitlines()[0]
             continue
+        if (magic := re.match(r"\s*(%%\w+)", cell.source)) and not any(map(is_definition, found)):
+            if re.search(rf"^(?:def|class)[ \t]+{name}\b", cell.source, re.M):
+                reason = f"its cell begins with {magic[1]}, which hides it; take that line out"
         for definition in reversed(found):
             if name in names_of(definition) and is_definition(definition):
                 answer = Answer(name, cell, definition)

@@ -86,7 +86,7 @@ def exercise_of(*clues: Any) -> Exercise | None:
     for clue in clues:
         try:
             return find(clue if isinstance(clue, str) else clue.__name__)
-        except (KeyError, AttributeError):
+        except Exception:  # it has no name, or none of an exercise
             pass
     return None
 
@@ -122,16 +122,16 @@ def remember(exercise: Exercise, sign: str) -> None:
         display(Note("?", "progress", f"Your progress couldn't be saved ({type(error).__name__}: {error})."))
 
 
-def hint(number: str, which: int | None = None) -> None:
+def hint(number: str | Callable, which: int | None = None) -> None:
     """Show the next hint of an exercise; each call goes one further, and after the last one to the answer.
 
-    which is the hint to show, 1 for the first; the calls after it go on from there. Raises ValueError if
-    there is no such hint.
+    number may be the exercise's name, or the answer itself. which is the hint to show, 1 for the first; the calls
+    after it go on from there. Raises KeyError if there is no such exercise, ValueError if there is no such hint.
     """
-    exercise = find(str(number))
-    if which is not None and which not in range(1, len(exercise.hints) + 1):
+    exercise = exercise_of(number) or find(str(number))
+    if which is not None and (not isinstance(which, int) or not 1 <= which <= len(exercise.hints)):
         raise ValueError(
-            f"which is {which}, but exercise {exercise.number} has hints 1 to {len(exercise.hints)}"
+            f"which is {which!r}, but exercise {exercise.number} has hints 1 to {len(exercise.hints)}"
         )
     hints_given[exercise.number] = which or hints_given[exercise.number] + 1
     given = min(hints_given[exercise.number], len(exercise.hints))

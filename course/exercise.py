@@ -110,7 +110,12 @@ def find(key: str) -> Exercise:
     for exercise in exercises().values():
         if key in (exercise.number, exercise.name):
             return exercise
-    raise KeyError(f"no exercise is called {key!r}; there are {', '.join(exercises())}")
+    alike = [
+        number for number in exercises() if number.split(".")[0] == key.strip().lstrip("0").split(".")[0]
+    ]
+    raise KeyError(
+        f"no exercise is called {key!r:.60}; there are {', '.join(alike) or '0.1 to ' + [*exercises()][-1]}"
+    )
 
 
 def read_exercise(path: Path) -> Exercise:

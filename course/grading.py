@@ -101,15 +101,21 @@ def grade(folder: Path, seconds: float = SECONDS, jobs: int | None = None, cours
 
     A notebook is somebody's if it has the exercises of a chapter; whose it is, `person_of` says. Each runs in a
     process of its own for at most `seconds`; of one that takes longer, what was examined by then counts.
-    If somebody handed in a chapter several times, the newest counts. Raises CourseError if the folder has no notebooks.
+    If somebody handed in a chapter several times, the newest counts. `folder` may be one notebook. Raises CourseError
+    if there are no notebooks, or for a number that can't be.
     """
-    paths = [p for p in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
+    for name, number in (("--seconds", seconds), ("--jobs", 1 if jobs is None else jobs)):
+        if not 0 < number < 10**6:
+            raise CourseError(f"{name} is {number}, but it must be above 0 and below a million")
+    single, folder = [folder] if folder.is_file() else [], folder.parent if folder.is_file() else folder
+    paths = single or [p for p in sorted(folder.rglob("*.ipynb")) if ".ipynb_checkpoints" not in p.parts]
     if not paths:
+        there = "there are no notebooks in" if folder.is_dir() else "there is no folder"
         raise CourseError(
-            f"there are no notebooks in {folder}; it should hold one folder a person, or files like anna_03_masked_attention.ipynb"
+            f"{there} {folder}; it should hold one folder a person, or files like anna_03_masked_attention.ipynb"
         )
     problems, newest = [], {}
-    for path in sorted(paths, key=lambda path: path.stat().st_mtime):
+    for path in sorted(paths, key=lambda path: path.lstat().st_mtime):  # of a broken link, too
         try:
             chapter = chapter_of(path, course)
         except (CourseError, OSError) as error:
@@ -269,7 +275,7 @@ def write_csv(grades: Grades, path: Path) -> list[Path]:
     other = path.with_name(f"{path.stem}-mistakes{path.suffix or '.csv'}")
     for where, rows in ((path, grades.rows()), (other, grades.mistakes())):
         with where.open(
-            "w", newline="", encoding="utf-8-sig"
+            "w", newline="", encoding="utf-8-sig", errors="replace"
         ) as file:  # the mark tells Excel that it's UTF-8
             csv.writer(file).writerows([[harmless(cell) for cell in row] for row in rows])
     return [path, other]

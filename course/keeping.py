@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nbformat
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from course.answers import (
     Answer,
@@ -21,7 +21,7 @@ from course.answers import (
     with_helpers,
 )
 from course.build import Module, library
-from course.source import HERE, Course, CourseError, code_cells, module_of, read, write_whole
+from course.source import HERE, Course, CourseError, code_cells, locked, module_of, read, write_whole
 from course.trial import try_out
 
 YOURS = re.compile(r"^Yours: (.+?)\.$", re.M)
@@ -32,16 +32,13 @@ SAVE = "save the notebook (Ctrl+S, or Cmd+S on a Mac), then keep again"
 @contextlib.contextmanager
 def alone(course: Course, patience: float = 60) -> Iterator[None]:
     """Let one process at a time change a copy of the course. Raises CourseError if another one goes on doing so."""
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(FileLock(course.root / ".course.lock", timeout=patience))
-        except Timeout:
-            raise CourseError(
-                "another keep, restore or update is at work on this copy of the course; try again when it is done"
-            ) from None
-        except NotImplementedError:  # a drive that knows no locks
-            pass
-        yield
+    try:
+        with locked(course.root / ".course.lock", patience):
+            yield
+    except Timeout:
+        raise CourseError(
+            "another keep, restore or update is at work on this copy of the course; try again when it is done"
+        ) from None
 
 
 def save(path: Path, course: Course) -> Path | None:

@@ -34,7 +34,7 @@ def keep(chapter: str | int = "", course: Course = HERE) -> None:
     try:
         for line in kept(chapter, course):
             print(line)
-    except CourseError as error:
+    except (CourseError, OSError) as error:  # a full disk, a folder that can't be written
         print(f"Nothing was kept: {error}")
 
 

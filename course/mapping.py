@@ -1,17 +1,15 @@
 """How far the learner has come: a small file of theirs, a map of the course."""
 
-import contextlib
 import html
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
 from IPython import get_ipython
 
 from course.exercise import Exercise, exercises
-from course.source import HERE, Course, write_whole
+from course.source import HERE, Course, locked, write_whole
 
 # white text on each has a contrast of 4.5 : 1 or more (WCAG 2.2, 1.4.3)
 COLORS = {"✓": "#007a59", "✗": "#b84e00", "○": "#5b6470"}
@@ -44,11 +42,9 @@ def record(name: str, state: str, course: Course = HERE) -> None:
     if off or STARTED_IN == course.solutions or recorded(course).get(name) == state:
         return
     try:
-        with contextlib.ExitStack() as held:
-            with contextlib.suppress(NotImplementedError):  # a drive that knows no locks
-                held.enter_context(
-                    FileLock(f"{course.progress}.lock", timeout=5)
-                )  # other notebooks record too
+        with locked(
+            course.progress.with_name(f"{course.progress.name}.lock"), 5
+        ):  # other notebooks record too
             states = recorded(course) | {name: state}
             write_whole(course.progress, json.dumps(states, ensure_ascii=False, indent=1))
     except (OSError, ValueError) as error:  # a full disk, a folder that can't be written, a lock that stays
@@ -121,5 +117,8 @@ def progress(course: Course = HERE) -> Progress:
     states = recorded(course) | {
         name: state for name, (state, _) in checked.items()
     }  # also where no file can be
-    folder = "" if STARTED_IN == course.notebooks else f"{os.path.relpath(course.notebooks, STARTED_IN)}/"
+    try:
+        folder = "" if STARTED_IN == course.notebooks else f"{os.path.relpath(course.notebooks, STARTED_IN)}/"
+    except ValueError:  # another drive of Windows
+        folder = f"{course.notebooks.as_uri()}/"
     return Progress(states, kept_names(course), folder.replace(os.sep, "/"))

@@ -1,15 +1,19 @@
 """Where the parts of the course are, and reading the notebooks: cells, their marks, and what they define."""
 
 import ast
+import contextlib
+import errno
 import os
 import re
 import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
 import nbformat
+from filelock import FileLock
 from IPython.core.inputtransformer2 import TransformerManager
 
 EXPORT = re.compile(r"\A#\| (exporti?) (\w+)[ \t]*\n")  # exporti: into the module, but not offered by gpt2lib
@@ -103,10 +107,30 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.fsync(file.fileno())  # on the disk before it gets its name
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
+        with contextlib.suppress(OSError):  # a drive that knows no modes
+            temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~mask)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, patience: float) -> Iterator[None]:
+    """Let one process at a time into the block; a drive that knows no locks lets all of them in.
+
+    The twin of gpt2lib.files.locked, for `restore` must work where the library doesn't. Raises
+    filelock.Timeout after so many seconds, OSError if the file can't be written.
+    """
+    lock = FileLock(path, timeout=patience)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -116,6 +140,10 @@ def read(path: Path) -> nbformat.NotebookNode:
             warnings.simplefilter("ignore")  # about what is mended below
             notebook = nbformat.reads(path.read_text("utf-8-sig"), as_version=4)
         cells, notebook.nbformat_minor = notebook.cells, max(5, notebook.nbformat_minor)
+        for cell in cells:
+            if not (isinstance(cell["cell_type"], str) and isinstance(cell.get("source") or "", str)):
+                raise TypeError("a cell has a type or a source that is no text")
+            cell["metadata"] = nbformat.from_dict(dict(cell.get("metadata") or {}))
     except (OSError, ValueError, LookupError, AttributeError, TypeError, nbformat.ValidationError) as error:
         line = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise CourseError(f"{path} is no notebook that can be read ({line})") from None

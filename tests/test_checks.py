@@ -190,8 +190,11 @@ def test_a_hint_can_be_asked_for_by_its_number(capsys, monkeypatch):
     for arguments, number in [(("3.2", 2), 2), (("3.2",), 3), (("3.2", 1), 1)]:
         hint(*arguments)
         assert f"hint {number} of 3" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="which is 4, but exercise 3.2 has hints 1 to 3"):
-        hint("3.2", 4)
+    for which in (4, 0, 2.0, "2"):
+        with pytest.raises(ValueError, match=f"which is {which!r}, but exercise 3.2 has hints 1 to 3"):
+            hint("3.2", which)
+    hint(find("causal_mask").reference, 1)
+    assert "3.2 causal_mask, hint 1 of 3" in capsys.readouterr().out
 
 
 def test_a_check_draws_no_random_numbers_of_the_learners():
@@ -204,8 +207,11 @@ def test_a_check_draws_no_random_numbers_of_the_learners():
 
 
 def test_an_unknown_exercise_is_an_error():
-    with pytest.raises(KeyError, match="no exercise"):
+    with pytest.raises(KeyError, match="no exercise.*0.1 to 10"):
         find("99.9")
+    for key in ("3", "3.99", "03"):
+        with pytest.raises(KeyError, match=f"no exercise is called '{key}'; there are 3.1, 3.2.*3.[0-9]\""):
+            hint(key)
 
 
 def test_a_block_that_writes_into_its_input_is_told_so():
@@ -253,34 +259,6 @@ def test_a_symptom_is_looked_for_in_each_of_several_results():
         assert verdict.diagnosis == diagnosis and "second" in verdict.message
 
 
-@pytest.mark.parametrize(
-    "wanted, code, diagnosis, says",
-    [
-        ([1, 2, 3], "[1, 2]", "length", "2 entries, but should have 3"),
-        ([1, 2, 3], "[3, 2, 1]", "order", "another order"),
-        ([1, 2, 3], "[1, '2', 3]", "type", "a string where an int belongs"),
-        ([1, 2, 3], "[1, 2.0, torch.tensor(4)]", "type", "a tensor where an int belongs"),
-        ([1, 2, 3], "[1, 2.0, 4]", None, "right result yet"),
-        ([(b"a", 1)], "[('a', 1)]", "type", "a string where a bytes object belongs"),
-        ({"a": 1, "b": 2}, "{'a': 1}", "keys", "no entry for 'b'"),
-        ({"a": 1}, "{'a': 1, 'c': 2}", "keys", "an entry for 'c', which shouldn't"),
-        ({b"a": 1}, "{'a': 1}", "type", "a string where a bytes object belongs"),
-        ([{"a": 1}], "[Counter(a=2)]", None, "right result yet"),
-    ],
-)
-def test_lists_and_dicts_are_compared_part_by_part(wanted, code, diagnosis, says):
-    class Wanted(Doubled):
-        @property
-        def reference(self):
-            return lambda x, factor: wanted
-
-    exercise = Wanted(**vars(DOUBLED))
-    verdict = examine(
-        exercise, answer(f"from collections import Counter\ndef stretch(x, factor):\n return {code}")
-    )
-    assert (verdict.diagnosis, verdict.passed) == (diagnosis, False) and says in verdict.message
-
-
 def test_numpys_scalars_are_taken_for_pythons():
     words = lambda probabilities: np.array(list(probabilities))[np.argmax([*probabilities.values()])]  # noqa: E731
     assert examine("most_likely", words).passed
@@ -297,8 +275,6 @@ def test_numpys_scalars_are_taken_for_pythons():
         ("return x.sort(-1, stable=True)", "dim by its name"),
         ("return x.sort(-1, descending=True, stable=True)", "dim by its name"),
         ("return {[1]: x}", "Make a tuple"),
-        ("for key, value in {'abc': x}: pass", "over .items()"),
-        ("return ''.join([b'x'])", "use b''.join"),
     ],
 )
 def test_common_errors_of_torch_are_explained(wrong, says):
@@ -342,8 +318,15 @@ def test_anything_can_be_checked(gelu, sign, capsys):
     assert gelu is (mine if sign == "✓" else find("gelu").reference)
 
 
+class Nameless:
+    """What any question about makes an error."""
+
+    def __getattribute__(self, name):
+        raise RuntimeError(name)
+
+
 def test_an_answer_of_no_exercise_is_given_back(capsys):
-    for nothing in (my_gelu, 7, None, "nothing"):
+    for nothing in (my_gelu, 7, None, "nothing", Nameless(), torch.ops, np.ones(3)):
         assert check(nothing) is nothing
         assert "check can't tell which exercise this is" in shown(capsys)
 

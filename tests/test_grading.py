@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
 
 from course import grading
+from course.__main__ import run
 from course.grading import Mark, grade, person_of, write_csv
 from course.source import HERE, CourseError
 
@@ -140,6 +142,46 @@ def test_one_that_takes_too_long_keeps_what_was_examined(tmp_path):
 def test_an_empty_folder_is_told(tmp_path):
     with pytest.raises(CourseError, match="no notebooks in .*one folder a person"):
         grade(tmp_path)
+    with pytest.raises(CourseError, match="there is no folder .*none"):
+        grade(tmp_path / "none")
+
+
+@pytest.mark.parametrize("options", [{"seconds": 0}, {"seconds": float("nan")}, {"jobs": 0}, {"jobs": -1}])
+def test_numbers_that_cannot_be_are_told(tmp_path, options):
+    with pytest.raises(CourseError, match=f"--{[*options][0]} is .*above 0"):
+        grade(tmp_path, **options)
+
+
+def test_one_notebook_can_be_graded_and_files_that_are_none_cost_nobody_a_mark(tmp_path, monkeypatch):
+    monkeypatch.setattr(grading, "examined", lambda whose, path, *_: ([Mark(whose[0], "0.1", "right")], ""))
+    path = hand_in(tmp_path, f"anna_{ZERO.name}")
+    assert grade(path).people == ["anna"]
+    (tmp_path / "link.ipynb").symlink_to("gone")
+    (tmp_path / "folder.ipynb").mkdir()
+    cells = ("[null]", '[{"source": 5}]', '[{"cell_type": "code", "metadata": "x"}]', "7")
+    texts = [
+        "",
+        "<<<<<<< HEAD",
+        *(f'{{"cells": {each}, "metadata": {{}}, "nbformat": 4, "nbformat_minor": 5}}' for each in cells),
+    ]
+    for i, text in enumerate(texts):
+        (tmp_path / f"{i}.ipynb").write_text(text)
+    grades = grade(tmp_path)
+    assert grades.people == ["anna"] and len(grades.problems) == len(texts) + 2
+
+
+def test_tables_that_cannot_be_written_are_printed(tmp_path, monkeypatch, capsys):
+    grades = grading.Grades([Mark("ü", "0.1", "right")], ["ü"], [])
+    monkeypatch.setattr(grading, "grade", lambda *_: grades)
+    for place in (tmp_path, tmp_path / "none" / "x.csv"):
+        options = SimpleNamespace(command="grade", folder=tmp_path, seconds=1, jobs=1, csv=place)
+        run(options)
+        said = capsys.readouterr()
+        assert "right" in said.out and f"{place} can't be written" in said.err
+    strange = grading.Grades(
+        [Mark("\udcfc", "0.1", "right")], ["\udcfc"], []
+    )  # as in a file's name in Latin-1
+    assert all(path.stat().st_size for path in write_csv(strange, tmp_path / "x.csv"))
 
 
 def test_both_tables_are_written_whole(tmp_path):

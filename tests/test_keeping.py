@@ -1,6 +1,7 @@
 """The learner's code becomes the library, comes back, and moves into a new edition; nothing is lost."""
 
 import ast
+import errno
 import json
 import os
 import shutil
@@ -218,6 +219,29 @@ RUNS += ["lambda x: x", "(n := 3)", "[f(i) for i in range(3)]", "torch.load('x')
 @pytest.mark.parametrize("text", PLAIN + RUNS)
 def test_only_constants_that_run_nothing_come_along(text):
     assert answers.is_plain(ast.parse(text).body[0].value) == (text in PLAIN)
+
+
+@pytest.mark.parametrize("number", ["ENOLCK", "EOPNOTSUPP", "ENOSYS"])
+def test_a_drive_without_locks_and_modes_is_no_obstacle(tmp_path, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(getattr(errno, number), "not here")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    monkeypatch.setattr("os.chmod", refuse)
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    course = source.Course(tmp_path)
+    with keeping.alone(course):
+        record("causal_mask", "✓", course)
+    assert recorded(course) == {"causal_mask": "✓"}
+
+
+def test_the_map_is_shown_on_another_drive_and_in_a_terminal_without_its_signs(tmp_path, monkeypatch):
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "course", "progress"]
+    done = subprocess.run(command, cwd=source.ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "exercises done" in done.stdout, done.stderr
+    monkeypatch.setattr("os.path.relpath", lambda *_: (_ for _ in ()).throw(ValueError("on mount 'D:'")))
+    assert f"href='{source.HERE.notebooks.as_uri()}/03_" in progress()._repr_html_()
 
 
 def test_two_keeps_at_once_take_turns(tmp_path):

@@ -496,6 +496,7 @@ REASONS = {
     "from gpt2lib import GPT2\n\ndef causal_mask(T, S, device=None):\n    return GPT2": "ImportError|AttributeError",
     "def causal_mask(T, S, device=None):\n    # YOUR CODE HERE\n    raise NotImplementedError": "not written yet",
     "%%bash\nls": "no cell of the notebook defines it",
+    "%%timeit -n 1\ndef causal_mask(T, S, device=None):\n    return 1": "begins with %%timeit.*take that line out",
 }
 
 
@@ -665,6 +666,11 @@ def test_keep_in_a_notebook_says_in_a_sentence_what_it_cannot_find(home, capsys,
     assert "Nothing was kept: there is no notebook nowhere/03.ipynb" in said
     with pytest.raises(ValueError, match="no exercise was checked yet"):
         kernel.keep()
+    monkeypatch.setattr(
+        "filelock.FileLock.acquire", lambda *_, **__: (_ for _ in ()).throw(OSError(30, "read-only"))
+    )
+    kernel.keep("3", source.Course(home))
+    assert "Nothing was kept: [Errno 30] read-only" in capsys.readouterr().out
 
 
 def test_a_saved_answer_that_is_not_the_one_that_passed_is_said(home, monkeypatch, mask_only):
