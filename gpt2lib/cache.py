@@ -1,11 +1,13 @@
 """The keys and values that generation keeps between steps. Built in chapter 07."""
 
+from numbers import Integral
+
 import torch
 
 from gpt2lib.config import GPT2Config
 
 
-# What is said about keys and values that don't fit (given)
+# What is said about keys and values that don't fit
 def _checked_end(cache: "LayerCache", k: torch.Tensor, v: torch.Tensor) -> int:
     """Return the length of a layer's cache after k and v go in. Raises ValueError if they can't."""
     B, H, capacity, D = cache.k.shape
@@ -63,15 +65,15 @@ class LayerCache:
         return self.k[:, :, :end], self.v[:, :, :end]
 
 
-# What is said about sizes that no cache can have (given)
+# What is said about sizes that no cache can have
 def _checked_length(config: GPT2Config, batch_size: int, max_length: int | None) -> int:
     """Return max_length, or n_positions for None. Raises as `KVCache` does."""
     if not hasattr(config, "n_positions"):
         raise TypeError(f"config is a {type(config).__name__}, but KVCache takes the model's config")
     max_length = config.n_positions if max_length is None else max_length
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not isinstance(batch_size, Integral) or batch_size < 1:
         raise ValueError(f"batch_size is {batch_size!r}, but a cache serves at least 1 text")
-    if not isinstance(max_length, int) or not 1 <= max_length <= config.n_positions:
+    if not isinstance(max_length, Integral) or not 1 <= max_length <= config.n_positions:
         raise ValueError(
             f"max_length is {max_length!r}, but this model reads 1 to "
             f"{config.n_positions} tokens (n_positions)"
@@ -126,9 +128,9 @@ class KVCache:
 
         Raises ValueError if the cache holds fewer.
         """
-        if not 0 <= length <= self.length:
+        if not isinstance(length, Integral) or not 0 <= length <= self.length:
             raise ValueError(
-                f"length is {length}, but the cache holds {self.length} tokens; pass 0 to {self.length}"
+                f"length is {length!r}, but the cache holds {self.length} tokens; pass 0 to {self.length}"
             )
         for layer in self.layers:
             layer.length = length

@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from gpt2lib.config import PRESETS, GPT2Config
 from gpt2lib.files import replacing_together
 from gpt2lib.model import GPT2
-from gpt2lib.tokenizer import TOKENIZER_FILES, Tokenizer
+from gpt2lib.tokenizer import TOKENIZER_FILES, Tokenizer, check_tokenizer
 
 SIZES = (
     "vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "layer_norm_epsilon",
@@ -60,7 +60,7 @@ def rename_weight(stored: str, weight: torch.Tensor) -> tuple[str, torch.Tensor]
     return name, weight.T if name.endswith(TRANSPOSED) else weight
 
 
-# Reading config.json (given)
+# Reading config.json
 def read_config(directory: Path) -> GPT2Config:
     """Return the sizes in a directory's `config.json`.
 
@@ -84,7 +84,7 @@ def read_config(directory: Path) -> GPT2Config:
         if not isinstance(settings, dict):
             raise TypeError("it is not a table of settings")
         config = GPT2Config(**{name: settings[name] for name in SIZES if name in settings})
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read ({error}); save the model again") from error
     fixed = FIXED | {"n_inner": (4 * config.n_embd, None), "quantization_config": (None,)}
     for name, allowed in fixed.items():
@@ -95,7 +95,7 @@ def read_config(directory: Path) -> GPT2Config:
     return config
 
 
-# Finding the files that hold the weights (given)
+# Finding the files that hold the weights
 def _weight_files(directory: Path) -> list[Path]:
     """Return the safetensors files of a checkpoint: one, or the parts that its index names.
 
@@ -105,8 +105,8 @@ def _weight_files(directory: Path) -> list[Path]:
     index = directory / "model.safetensors.index.json"
     if index.is_file():
         try:
-            parts = sorted(set(json.loads(index.read_text("utf-8-sig"))["weight_map"].values()))
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+            parts = sorted(set(map(str, json.loads(index.read_text("utf-8-sig"))["weight_map"].values())))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"{index} cannot be read ({error!r}); download or save it again") from error
         if not (directory / single).is_file():
             names = parts
@@ -130,7 +130,7 @@ def _weight_files(directory: Path) -> list[Path]:
     return [directory / name for name in names]
 
 
-# A model without initial values, which loading would throw away (given)
+# A model without initial values, which loading would throw away
 class _NoDrawing(TorchFunctionMode):
     """Skip the drawing of initial values, which costs seconds, for a model that gets others anyway."""
 
@@ -140,14 +140,14 @@ class _NoDrawing(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-# A model of shapes only (given)
+# A model of shapes only
 def empty_model(config: GPT2Config) -> GPT2:
     """Return a GPT2 whose weights have shapes, but neither memory nor values yet."""
     with torch.device("meta"), _NoDrawing():
         return GPT2(config)
 
 
-# Reading tensors from files, one at a time (given)
+# Reading tensors from files, one at a time
 def _stored_tensors(paths: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield the name and the tensor of everything in these files, the largest first.
 
@@ -160,13 +160,16 @@ def _stored_tensors(paths: list[Path]) -> Iterator[tuple[str, torch.Tensor]]:
             with safe_open(path, framework="pt") as file:
                 places += [(math.prod(file.get_slice(name).get_shape()), path, name) for name in file.keys()]
         except SafetensorError as error:
-            raise ValueError(f"{path} is damaged ({error}); download or save it again") from error
+            with path.open("rb") as file:
+                pointer = file.read(8) == b"version "  # what git alone clones of a file that Git LFS keeps
+            what = "a pointer of Git LFS: run `git lfs pull` there" if pointer else f"damaged ({error})"
+            raise ValueError(f"{path} is {what}; download or save it again") from error
     for _, path, name in sorted(places, key=lambda place: -place[0]):
         with safe_open(path, framework="pt") as file:
             yield name, file.get_tensor(name)
 
 
-# Reading all weights and comparing names and shapes (given)
+# Reading all weights and comparing names and shapes
 def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Return a checkpoint's tensors under the names and in the shapes of `GPT2`, contiguous in memory.
 
@@ -182,6 +185,8 @@ def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dic
         renamed = rename_weight(stored, tensor)
         if renamed is not None:
             name, weight = renamed
+            if name in weights:
+                raise ValueError(f"{directory} holds {name} twice, once as {stored}; delete the wrong one")
             if weight.dtype not in FLOATS:
                 raise ValueError(
                     f"{stored} in {directory} is {weight.dtype}: quantized weights mean nothing without "
@@ -211,7 +216,7 @@ def read_weights(directory: Path, config: GPT2Config, dtype: torch.dtype) -> dic
     return weights
 
 
-# What the errors say (given)
+# What the errors say
 def _some(names: set[str], most: int = 3) -> str:
     """Return the first few names for an error message."""
     listed = ", ".join(sorted(names)[:most]) or "nothing"
@@ -236,6 +241,18 @@ def _check_dtype(dtype: torch.dtype) -> None:
         )
 
 
+def _check_device(device: torch.device | str) -> None:
+    """Raise ValueError unless tensors can be put on this device here."""
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:  # torch raises errors of many kinds
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"device is {device!r}, which torch can't use here ({reason:.80}); pass 'cpu', 'cuda' where "
+            f"there is an NVIDIA GPU, or 'mps' on a Mac"
+        ) from error
+
+
 def _compare_sizes(config: GPT2Config, tokenizer: Tokenizer) -> None:
     """Warn if a model doesn't have as many tokens as its tokenizer."""
     if config.vocab_size > tokenizer.vocab_size:
@@ -249,7 +266,7 @@ def _compare_sizes(config: GPT2Config, tokenizer: Tokenizer) -> None:
         )
 
 
-# Fetching a published model (given)
+# Fetching a published model
 def _download(name: str) -> Path:
     """Return the directory of a published model, fetched from the Hugging Face hub if need be.
 
@@ -267,7 +284,7 @@ def _download(name: str) -> Path:
     return Path(directory)
 
 
-# from_pretrained: all of it together (given)
+# from_pretrained: all of it together
 def from_pretrained(
     name_or_dir: str | Path,
     *,
@@ -284,12 +301,13 @@ def from_pretrained(
     another kind of tokenizer, OSError for what cannot be fetched.
     """
     _check_dtype(dtype)
+    _check_device(device)
     if str(name_or_dir) in SHIPPED:
         directory = Path(str(resources.files("gpt2lib").joinpath("data", str(name_or_dir))))
     elif str(name_or_dir) in PRESETS:
         directory = _download(name_or_dir)
     else:
-        directory = Path(name_or_dir)
+        directory = Path(os.path.expanduser(name_or_dir))
         if directory.is_file():
             raise FileNotFoundError(
                 f"{directory} is a file; pass the directory that holds it and its config.json"
@@ -319,7 +337,7 @@ def from_pretrained(
     return model, tokenizer
 
 
-# save_pretrained, the way back (given)
+# save_pretrained, the way back
 def save_pretrained(
     model: GPT2, tokenizer: Tokenizer, directory: str | Path, *, dtype: torch.dtype | None = None
 ) -> None:
@@ -331,11 +349,7 @@ def save_pretrained(
     anything is written, for what can't be read back as a GPT-2.
     """
     model, weights = _checked(model, dtype)
-    if not (hasattr(tokenizer, "save") and hasattr(tokenizer, "end_of_text")):
-        raise TypeError(
-            f"tokenizer is a {type(tokenizer).__name__}, but save_pretrained writes a gpt2lib Tokenizer; "
-            f"Tokenizer.load reads what transformers saved"
-        )
+    check_tokenizer(tokenizer)
     _compare_sizes(model.config, tokenizer)
     end = min(tokenizer.end_of_text, model.config.vocab_size - 1)
     settings = {name: allowed[0] for name, allowed in FIXED.items()} | {
@@ -344,7 +358,7 @@ def save_pretrained(
         "eos_token_id": end,
         **{name: getattr(model.config, name) for name in SIZES},
     }
-    directory = Path(directory)
+    directory = Path(os.path.expanduser(directory))
     directory.mkdir(parents=True, exist_ok=True)
     with replacing_together(directory, key="config.json", stale=STALE) as folder:
         tokenizer.save(folder)

@@ -29,7 +29,7 @@ def _refuse_what_cannot_be(config: "GPT2Config") -> None:
         )
     for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"):
         share = getattr(config, name)
-        if not isinstance(share, (int, float)) or not 0 <= share < 1:
+        if not isinstance(share, Real) or not 0 <= share < 1:
             raise ValueError(f"{name} is {share!r}, but it must be at least 0 and below 1")
     eps = config.layer_norm_epsilon
     if not isinstance(eps, Real) or not 0 < eps < math.inf:
@@ -58,6 +58,8 @@ class GPT2Config:
         for name, size in _whole_sizes(self).items():
             object.__setattr__(self, name, size)
         _refuse_what_cannot_be(self)
+        for name in ("layer_norm_epsilon", "embd_pdrop", "attn_pdrop", "resid_pdrop"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # JSON knows no other kinds
 
     @classmethod
     def preset(cls, name: str) -> "GPT2Config":

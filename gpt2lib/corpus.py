@@ -16,11 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import regex
-from filelock import FileLock
 from tqdm import tqdm
 
-from gpt2lib.files import replacing
-from gpt2lib.tokenizer import END_OF_TEXT, Tokenizer, split_text, train_merges
+from gpt2lib.files import locked, replacing
+from gpt2lib.tokenizer import END_OF_TEXT, Tokenizer, count_words
 
 PIECE = 2**22  # bytes that are read at a time
 ENOUGH = 2**30  # bytes of text that a tokenizer is trained on, at most
@@ -112,11 +111,6 @@ def _in_order(pool: Executor, work: Callable, pieces: Iterable[str]) -> Iterator
         yield waiting.popleft().result()
 
 
-def count_words(text: str) -> Counter[str]:
-    """Count the chunks of `split_text` in a text; none of them crosses `<|endoftext|>`."""
-    return Counter(chunk for document in text.split(END_OF_TEXT) for chunk in split_text(document))
-
-
 def train_tokenizer(files: Sequence[Path], vocab_size: int) -> Tokenizer:
     """Learn a vocabulary of vocab_size ids from files, as `Tokenizer.train` does from a text.
 
@@ -133,7 +127,7 @@ def train_tokenizer(files: Sequence[Path], vocab_size: int) -> Tokenizer:
         with ProcessPoolExecutor(_processors(), here, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
             for counts in _in_order(pool, count_words, pieces):
                 words.update(counts)
-    return Tokenizer(train_merges({word.encode(): n for word, n in words.items()}, vocab_size - 257))
+    return Tokenizer.of_words(words, vocab_size)
 
 
 def encode_pieces(pieces: Iterable[str], tokenizer: Tokenizer) -> Iterator[np.ndarray]:
@@ -176,7 +170,7 @@ def open_corpus(path: Path, folder: Path, tokenizer: Tokenizer | int) -> Corpus:
     """
     files = text_files(path)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".tokens.lock"):
+    with locked(folder / ".tokens.lock"):
         record = _record_in(folder, files, tokenizer) or _make(folder, files, tokenizer)
         tokens = np.memmap(folder / "tokens.bin", record["dtype"], mode="r")
     if isinstance(tokenizer, int):

@@ -596,7 +596,7 @@ class FastGPT2(nn.Module):
     ) -> torch.Tensor:
         """Return the logits of the token that follows each token, as `GPT2.forward` does."""
         start = 0 if cache is None else cache.length
-        check_tokens(tokens, self.config, start)
+        check_tokens(tokens, self.config, cache)
         x = embed(tokens, self.wte.weight, self.wpe.weight, start)
         for i, block in enumerate(self.h):
             x = block(x, None if cache is None else cache[i])

@@ -1,6 +1,7 @@
 """Files that are written whole or not at all. Built in chapter 01."""
 
 import contextlib
+import errno
 import filecmp
 import os
 import shutil
@@ -10,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 ABANDONED = 24 * 3600  # seconds without a change, after which an unfinished file is one of a killed run
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # what network drives say
 
 
 @contextmanager
@@ -38,7 +42,8 @@ def replacing_together(
         yield folder
         new = [path for path in folder.iterdir() if path.is_file()]
         for path in new:
-            path.chmod(mode)
+            with contextlib.suppress(OSError):  # a drive that knows no modes
+                path.chmod(mode)
             with path.open("rb+") as file:
                 os.fsync(file.fileno())  # on the disk before it gets its name
         old = {path.name for pattern in stale for path in directory.glob(pattern) if path.is_file()}
@@ -51,6 +56,25 @@ def replacing_together(
     finally:
         if not any(kept.glob("*")):  # old files that could not be moved back are not thrown away
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: str | Path, patience: float = -1) -> Iterator[None]:
+    """Let one process at a time into the block; it locks the file `path`, which is made if need be.
+
+    Others wait for `patience` seconds, -1 for as long as it takes. A drive that knows no locks lets all of
+    them in. Raises filelock.Timeout if the wait is over, OSError if the file cannot be written.
+    """
+    lock = FileLock(path, timeout=patience)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _same(path: Path, other: Path) -> bool:

@@ -10,7 +10,7 @@ from gpt2lib.cache import KVCache
 from gpt2lib.config import GPT2Config
 from gpt2lib.model import check_tokens
 from gpt2lib.sampling import greedy
-from gpt2lib.tokenizer import Tokenizer
+from gpt2lib.tokenizer import Tokenizer, check_tokenizer
 
 
 class LanguageModel(Protocol):
@@ -28,6 +28,22 @@ class LanguageModel(Protocol):
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """Return the weights; tokens go where they are."""
+
+
+def _checking(sampler: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a sampler that raises TypeError where the one given doesn't return one id for each text."""
+
+    def draw(logits: torch.Tensor) -> torch.Tensor:
+        ids = sampler(logits)
+        what = f"{ids.dtype} {tuple(ids.shape)}" if isinstance(ids, torch.Tensor) else type(ids).__name__
+        if what not in (f"torch.int64 ({len(logits)},)", f"torch.int32 ({len(logits)},)"):
+            raise TypeError(
+                f"sampler returned {what}, but it must return one id for each text, torch.int64 "
+                f"({len(logits)},), as logits.argmax(dim=-1) does"
+            )
+        return ids
+
+    return draw
 
 
 def _check_arguments(model: Any, max_new_tokens: Any, sampler: Any, stop_token: Any = None) -> None:
@@ -69,6 +85,7 @@ def generate(
     another kind.
     """
     _check_arguments(model, max_new_tokens, sampler, stop_token)
+    sampler = _checking(sampler)
     if isinstance(tokens, (list, tuple)):
         return _in_step(model, tokens, max_new_tokens, sampler, stop_token, use_cache)
     check_tokens(tokens, model.config)
@@ -96,7 +113,7 @@ def generate(
     return steps()
 
 
-# Prompts of different lengths (given; chapter 7 shows why it's done like this)
+# Prompts of different lengths
 def _in_step(
     model: LanguageModel,
     prompts: Sequence[Sequence[int] | torch.Tensor],
@@ -149,7 +166,7 @@ def _in_step(
     return steps()
 
 
-# From text to text (given)
+# From text to text
 def complete(
     model: LanguageModel,
     tokenizer: Tokenizer,
@@ -170,6 +187,7 @@ def complete(
             f"text, or give generate a list of prompts, each as a list of ids"
         )
     _check_arguments(model, max_new_tokens, sampler)
+    check_tokenizer(tokenizer)
     ids = tokenizer.encode(prompt, allow_special=True)
     if not ids:
         raise ValueError(

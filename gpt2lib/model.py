@@ -26,16 +26,16 @@ def layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: f
     return (x - mean) / torch.sqrt(variance + eps) * weight + bias
 
 
-# What is said about an input that the model can't read (given)
-def check_tokens(tokens: torch.Tensor, config: GPT2Config, start: int = 0) -> None:
+# What is said about an input that the model can't read
+def check_tokens(tokens: torch.Tensor, config: GPT2Config, cache: "KVCache | None" = None) -> None:
     """Raise ValueError unless `tokens` are ids (B, T) that a model of this config can read next.
 
-    They must be int64 or int32, lie in the vocabulary, and fit into n_positions after the `start`
-    tokens that a cache already holds. Raises TypeError for what is no tensor.
+    They must be int64 or int32, lie in the vocabulary, and fit into n_positions after the tokens that the
+    cache already holds, which must be as many in each layer. Raises TypeError for what is no tensor.
     """
     if not isinstance(tokens, torch.Tensor):
         rows = tokens if isinstance(tokens, (list, tuple)) else ()
-        lengths = [len(row) for row in rows if isinstance(row, (list, tuple, torch.Tensor))]
+        lengths = [len(row) for row in rows if hasattr(row, "__len__") and getattr(row, "ndim", 1)]
         if isinstance(tokens, str) or any(isinstance(row, str) for row in rows):
             remedy = "encode each text first, and pass torch.tensor([tokenizer.encode(text)])"
         elif len(set(lengths)) > 1:
@@ -58,6 +58,13 @@ def check_tokens(tokens: torch.Tensor, config: GPT2Config, start: int = 0) -> No
             f"tokens are {tokens.dtype}, but the model reads ids as torch.int64 or torch.int32; "
             f"if they are whole numbers, pass tokens.long()"
         )
+    held = [layer.length for layer in getattr(cache, "layers", [])]
+    if len(set(held)) > 1:
+        raise ValueError(
+            f"the layers of the cache hold {min(held)} to {max(held)} tokens: a step was interrupted, and "
+            f"cache.truncate({min(held)}) takes it back; or the cache is another model's"
+        )
+    start = cache.length if cache is not None else 0
     end = start + tokens.shape[1]
     if end > config.n_positions:
         seen = f"{start} tokens in the cache and {tokens.shape[1]} new ones" if start else f"{end} tokens"
@@ -66,7 +73,10 @@ def check_tokens(tokens: torch.Tensor, config: GPT2Config, start: int = 0) -> No
         )
     if torch.compiler.is_compiling():
         return  # a look at the values would split the compiled graph
-    low, high = tokens.min().item(), tokens.max().item()
+    try:
+        low, high = tokens.min().item(), tokens.max().item()
+    except RuntimeError:  # they have no values: on the meta device, in vmap, while a graph is recorded
+        return
     if low < 0 or high >= config.vocab_size:
         raise ValueError(
             f"tokens go from {low} to {high}, but this model's vocabulary has the ids 0 to "
@@ -114,6 +124,7 @@ class GPT2(nn.Module):
     the final LayerNorm. The logits reuse `wte`, so there is no output matrix.
     """
 
+    @torch.inference_mode(False)  # weights made in that mode could not be trained later
     def __init__(self, config: GPT2Config):
         """Make a model with fresh weights. Raises TypeError if config is none."""
         if not hasattr(config, "n_embd"):
@@ -150,7 +161,7 @@ class GPT2(nn.Module):
         ValueError as `check_tokens` does.
         """
         start = 0 if cache is None else cache.length
-        check_tokens(tokens, self.config, start)
+        check_tokens(tokens, self.config, cache)
         x = self.drop(embed(tokens, self.wte.weight, self.wpe.weight, start))
         for i, block in enumerate(self.h):
             x = block(x, None if cache is None else cache[i])

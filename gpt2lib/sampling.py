@@ -8,18 +8,20 @@ import torch
 
 
 # Refusing damaged logits
-def _refuse_nan(logits: torch.Tensor) -> None:
-    """Raise ValueError for logits that hold NaN, of which the first id would win every time."""
-    if logits.isnan().any():
+def _refuse_damaged(logits: torch.Tensor) -> None:
+    """Raise ValueError for a row of (..., V) whose largest logit isn't finite: no id would be right."""
+    largest = logits.amax(dim=-1)
+    if not largest.isfinite().all():
         raise ValueError(
-            "the logits hold NaN, so the model's weights are damaged, as by a training run that diverged; "
-            "load an earlier checkpoint"
+            f"the largest logit is {largest[~largest.isfinite()][0].item()}: NaN or inf come from damaged "
+            f"weights, as after a training run that diverged, so load an earlier checkpoint; -inf means that "
+            f"something has ruled out every token"
         )
 
 
 def greedy(logits: torch.Tensor) -> torch.Tensor:
-    """Return the most likely token of each row: (B, V) -> (B,). Raises ValueError if there is NaN."""
-    _refuse_nan(logits)
+    """Return the most likely token of each row: (B, V) -> (B,). Raises ValueError if none is finite."""
+    _refuse_damaged(logits)
     return logits.argmax(dim=-1)
 
 
@@ -81,9 +83,15 @@ class _Drawing:
         self.distribution(torch.zeros(1, 1))  # reject bad settings here, not mid-generation
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return one drawn token for each row: (B, V) -> (B,). Raises ValueError if there is NaN."""
-        _refuse_nan(logits)
-        return torch.multinomial(self.distribution(logits), 1, generator=self.generator).squeeze(-1)
+        """Return one drawn token for each row: (B, V) -> (B,). Raises ValueError for damaged logits."""
+        _refuse_damaged(logits)
+        probabilities = self.distribution(logits)
+        if probabilities.isnan().any():
+            raise ValueError(
+                f"temperature is {self.temperature} and top_p {self.top_p}: one of them is too small for "
+                f"{logits.dtype}, so that no token is left; pass a larger one, or temperature 0 for greedy"
+            )
+        return torch.multinomial(probabilities, 1, generator=self.generator).squeeze(-1)
 
 
 @dataclass

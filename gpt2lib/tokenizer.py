@@ -3,12 +3,13 @@
 import hashlib
 import json
 import operator
+import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatch
-from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from importlib import resources
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,11 @@ def _valid_text(text: str) -> str:
     return _without_surrogates(text)
 
 
+def count_words(text: str) -> Counter[str]:
+    """Count the chunks of `split_text` in a text; none of them crosses `<|endoftext|>`."""
+    return Counter(chunk for document in text.split(END_OF_TEXT) for chunk in split_text(document))
+
+
 def _without_surrogates(text: str) -> str:
     """Return the text with halves of surrogate pairs, which UTF-8 cannot hold, made whole or U+FFFD."""
     try:
@@ -333,15 +339,47 @@ def _without_surrogates(text: str) -> str:
     return text
 
 
+def check_tokenizer(tokenizer: Any) -> None:
+    """Raise TypeError for what is no tokenizer of gpt2lib."""
+    if not all(hasattr(tokenizer, name) for name in ("encode", "save", "end_of_text", "vocab_size")):
+        raise TypeError(
+            f"tokenizer is a {type(tokenizer).__name__}, but it must be a gpt2lib Tokenizer; "
+            f"Tokenizer.load reads what transformers saved"
+        )
+
+
+class _Merged(dict):
+    """The symbols of the chunks merged so far, by their bytes: most chunks come again."""
+
+    MOST = 2**18  # chunks that are remembered
+
+    def __init__(self, merge: Callable[[bytes], tuple[bytes, ...]]):
+        self.merge = merge
+
+    def __missing__(self, data: bytes) -> tuple[bytes, ...]:
+        symbols = self.merge(data)
+        if len(data) < LONG:  # a longer one would take much memory, and hardly comes again
+            if len(self) >= self.MOST:
+                self.clear()
+            self[data] = symbols
+        return symbols
+
+
 class _Vocabulary:
     """The tables of a tokenizer, how they are learned, loaded and saved, and how a chunk is merged."""
 
     def __init__(self, merges: Iterable[Pair]):
         """Make a tokenizer of these merges, the first learned first.
 
-        Raises ValueError if a merge joins symbols that no byte or earlier merge makes.
+        Raises ValueError if a merge joins symbols that no byte or earlier merge makes, TypeError for what
+        is no merges.
         """
-        self.merges = list(merges)
+        self.merges = list(merges) if isinstance(merges, Iterable) else [merges]
+        if not all(isinstance(pair, tuple) and [*map(type, pair)] == [bytes, bytes] for pair in self.merges):
+            raise TypeError(
+                f"merges are {merges!r:.60}, but a Tokenizer is made of tuples of two bytes; "
+                f"Tokenizer.gpt2() is GPT-2's, Tokenizer.load(directory) reads a saved one"
+            )
         self.symbols = [bytes([byte]) for byte in bytes_to_unicode()]  # id -> bytes
         known = set(self.symbols)
         for left, right in self.merges:
@@ -356,7 +394,7 @@ class _Vocabulary:
         self.end_of_text = len(self.symbols) - 1
         self._ids = {symbol: i for i, symbol in enumerate(self.symbols[:-1])}
         self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
-        self._merge = lru_cache(maxsize=2**18)(self._merge_new)  # most chunks come again
+        self._merge = _Merged(self._merge_new).__getitem__
 
     def __reduce__(self):
         """Pickle and copy the merges alone, which everything else follows from."""
@@ -387,17 +425,21 @@ class _Vocabulary:
         """Learn a vocabulary of vocab_size ids from a text, `<|endoftext|>` included.
 
         Merges never cross `<|endoftext|>`. The vocabulary comes out smaller if the text is too short
-        for that many merges. Raises ValueError if vocab_size is below 257 or the text is empty.
+        for that many merges. Raises ValueError if vocab_size is no whole number from 257 on or the text is
+        empty, TypeError unless it is one str.
         """
         if not isinstance(text, str):
             raise TypeError(f"text is a {type(text).__name__}, but train takes one str; join the texts first")
-        if vocab_size < 257:
+        return cls.of_words(count_words(_without_surrogates(text)), vocab_size)
+
+    @classmethod
+    def of_words(cls, words: Mapping[str, int], vocab_size: int) -> "Tokenizer":
+        """Do what `train` does with a text of which `count_words` counted the words."""
+        if not isinstance(vocab_size, Integral) or vocab_size < 257:
             raise ValueError(
-                f"vocab_size is {vocab_size}, but it must be at least 257: 256 bytes and {END_OF_TEXT}"
+                f"vocab_size is {vocab_size!r}, but it must be a whole number of at least 257: 256 bytes and "
+                f"{END_OF_TEXT}"
             )
-        words = Counter()
-        for document in _without_surrogates(text).split(END_OF_TEXT):
-            words.update(split_text(document))
         if not words:
             raise ValueError("the text is empty, and nothing can be learned from it; pass a longer one")
         counts = {word.encode(): n for word, n in words.items()}
@@ -412,12 +454,19 @@ class _Vocabulary:
         Raises FileNotFoundError if there is no tokenizer, ValueError for one that would give other ids
         than this class does: another kind, added tokens, files that contradict each other.
         """
-        directory = Path(directory)
+        directory = Path(os.path.expanduser(directory))
         try:
             merges, vocabs = _read_tokenizer(directory)
             tokenizer = cls(merges)
             same = all({END_OF_TEXT: tokenizer.end_of_text} | vocab == tokenizer._vocab() for vocab in vocabs)
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        except (
+            json.JSONDecodeError,
+            UnicodeDecodeError,
+            RecursionError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ) as error:
             raise ValueError(
                 f"the tokenizer files in {directory} cannot be read ({error!r}); save them again"
             ) from error
@@ -434,7 +483,7 @@ class _Vocabulary:
         Both are replaced or none is, and files of another tokenizer that transformers would read
         instead are removed.
         """
-        directory = Path(directory)
+        directory = Path(os.path.expanduser(directory))
         directory.mkdir(parents=True, exist_ok=True)
         letters = bytes_to_unicode()
         lines = (" ".join("".join(letters[byte] for byte in part) for part in pair) for pair in self.merges)
@@ -459,6 +508,8 @@ class _Vocabulary:
     def _valid_ids(self, ids: Iterable[int]) -> list[int]:
         """Return ids as a list of int. Raises TypeError and ValueError as decode does."""
         try:
+            if isinstance(ids, (bytes, bytearray)):  # whose items are numbers, but no ids
+                raise TypeError
             ids = [operator.index(i) for i in ids]
         except TypeError:
             raise TypeError(

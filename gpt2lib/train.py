@@ -15,14 +15,14 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from safetensors import SafetensorError
 from tqdm import tqdm
 
 from gpt2lib.checkpoint import from_pretrained, save_pretrained
 from gpt2lib.config import PRESETS, GPT2Config
 from gpt2lib.corpus import Corpus, open_corpus, read_text, text_files
-from gpt2lib.files import replacing
+from gpt2lib.files import locked, replacing
 from gpt2lib.model import GPT2
 from gpt2lib.tokenizer import Tokenizer
 from gpt2lib.training import Trainer, TrainingConfig, bits_per_byte, keep_freed_memory
@@ -57,6 +57,11 @@ def number_of_tokens(text: str) -> int:
     return round(number)
 
 
+def path(text: str) -> Path:
+    """Return a path; ~ is the home directory, which a shell leaves as it is in --out=~/run."""
+    return Path(os.path.expanduser(text))
+
+
 def option_of(name: str) -> str:
     """Return the option of a setting as it is typed: --batch-size for batch_size."""
     return "--" + RENAMED.get(name, name).replace("_", "-")
@@ -76,9 +81,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         shown = "" if default is None or default is False else f" (default: {default})"
         defaults[parser.add_argument(name, help=help + shown, **how).dest] = default
 
-    add("--text", help="a text file, or a folder of .txt files", type=Path)
-    add("--validation", help="text to measure bits per byte on; never trained on", type=Path)
-    add("--out", help="the directory for the model and the state of the run", type=Path, required=True)
+    add("--text", help="a text file, or a folder of .txt files", type=path)
+    add("--validation", help="text to measure bits per byte on; never trained on", type=path)
+    add("--out", help="the directory for the model and the state of the run", type=path, required=True)
     add("--resume", False, "go on with the run in --out, with its options", action="store_true")
     add("--start", help="start from the weights of this model, a name or a directory, not from random ones")
     add("--preset", help="the sizes of a published model", choices=PRESETS)
@@ -344,12 +349,11 @@ def when_interrupted(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def take(out: Path) -> FileLock:
-    """Make the directory of a run, or say that it cannot be written, and lock it against other runs."""
-    lock = FileLock(out / ".lock", timeout=0)
+def take(out: Path, closing: contextlib.ExitStack) -> None:
+    """Make the directory of a run, or say that it cannot be written, and lock it until `closing` closes."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        closing.enter_context(locked(out / ".lock", patience=0))
     except Timeout:
         raise ValueError(
             f"another run is writing to {out}; wait for its end, or pass another --out"
@@ -360,7 +364,6 @@ def take(out: Path) -> FileLock:
         ) from error
     for left in out.glob(".*.part"):  # by a run that was killed; its state has all that they hold
         shutil.rmtree(left, ignore_errors=True)
-    return lock
 
 
 def read_state(path: Path) -> dict | None:
@@ -407,7 +410,7 @@ def open_run(options: argparse.Namespace, closing: contextlib.ExitStack) -> Run:
         if options.text is None and not (options.out / STATE).is_file():
             raise ValueError(f"there is no run in {options.out} to go on with; pass --text to start one")
         if first:
-            closing.enter_context(take(options.out))
+            take(options.out, closing)
         state = read_state(options.out / STATE)
         if state is None:
             return options, None
@@ -492,6 +495,8 @@ def check_room(options: argparse.Namespace, model: GPT2, state: dict | None) -> 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train as the command line says; print expected errors as one line and exit."""
     first = os.environ.get("RANK", "0") == "0"  # the one that speaks, of those that torchrun starts
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a path may have letters that this terminal lacks
     with contextlib.redirect_stderr(sys.stderr if first else io.StringIO()):
         options = parse(arguments)
     if torch.cuda.is_available():
@@ -514,9 +519,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(130)
     except KeyboardInterrupt:
         sys.exit("gpt2lib.train: interrupted; what was saved before is whole" if first else 1)
-    except torch.cuda.OutOfMemoryError as error:
-        reason = str(error).partition(". ")[0]
-        sys.exit(f"gpt2lib.train: {reason}; pass more --micro-batches, a smaller --batch-size or --context")
+    except (RuntimeError, MemoryError) as error:
+        about = [sentence for sentence in str(error).split(". ") if "memory" in sentence]
+        if isinstance(error, RuntimeError) and not about:  # a CPU's lack of memory has no class of its own
+            raise
+        reason = about[0] if about else "there is not enough memory"
+        remedy = "pass more --micro-batches, a smaller --batch-size, --context or model"
+        sys.exit(f"gpt2lib.train: {reason}; {remedy}")
     except (ValueError, OSError) as error:
         sys.exit(f"gpt2lib.train: {error}" if first else 1)
     finally:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gpt2lib.tokenizer import Tokenizer
+from gpt2lib.tokenizer import Tokenizer, check_tokenizer
 
 
 def next_token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -100,13 +100,16 @@ class TrainingConfig:
                     f"{name} is {number!r}, but it must be a whole number from {smallest} to 2**48"
                 )
         for name in ("peak_lr", "final_lr", "weight_decay", "clip"):
-            number = getattr(self, name)
-            if not isinstance(number, Real) or not 0 <= number or math.isinf(number) and name != "clip":
-                raise ValueError(f"{name} is {number!r}, but it must be a number of at least 0")
-        if not 0 <= self.average <= 1:
-            raise ValueError(f"average is {self.average}, but it is a part of the run, from 0 to 1")
+            number, positive = getattr(self, name), name in ("peak_lr", "clip")  # at 0 it learns nothing
+            is_number = isinstance(number, Real) and number >= 0 and (number > 0 or not positive)
+            if not is_number or math.isinf(number) and name != "clip":
+                least = "above 0" if positive else "of at least 0"
+                remedy = "; inf (math.inf) clips nothing" if name == "clip" else ""
+                raise ValueError(f"{name} is {number!r}, but it must be a number {least}{remedy}")
+        if not isinstance(self.average, Real) or not 0 <= self.average <= 1:
+            raise ValueError(f"average is {self.average!r}, but it is a part of the run, from 0 to 1")
         if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"dtype is {self.dtype!r}; choose float32 or bfloat16")
+            raise ValueError(f"dtype is {self.dtype!r}; choose 'float32' or 'bfloat16', as a string")
 
 
 # What an update tells
@@ -155,9 +158,20 @@ def _row_of_ids(tokens: Tokens) -> torch.Tensor:
             f"tokens have the shape {tuple(tokens.shape)}, but a text is one row of ids, (N,); "
             f"pass tokens.flatten() if the rows belong to one text"
         )
-    if tokens.dtype.is_floating_point or tokens.dtype.is_complex or tokens.dtype == torch.bool:
+    whole = not (tokens.dtype.is_floating_point or tokens.dtype.is_complex or tokens.dtype == torch.bool)
+    if len(tokens) and not whole:
         raise ValueError(f"tokens are {tokens.dtype}, but ids are whole numbers; pass token ids, not text")
     return tokens
+
+
+def _check_context(model: nn.Module, context: int) -> None:
+    """Raise ValueError unless a model can read so many tokens at once."""
+    longest = getattr(getattr(model, "config", None), "n_positions", math.inf)
+    if not isinstance(context, Integral) or not 1 <= context <= longest:
+        raise ValueError(
+            f"context is {context!r}, but this model reads at most {longest} tokens (n_positions); choose a "
+            f"whole number up to {longest}"
+        )
 
 
 def _to_device(ids: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -181,8 +195,25 @@ class Trainer:
         """Prepare to train model on tokens (N,), ids of any integer type; a memory map is not copied.
 
         Raises ValueError if N is not larger than the context, the context is longer than what the model
-        reads, or the batch cannot be shared out evenly over the processes and micro-batches.
+        reads, the batch cannot be shared out evenly over the processes and micro-batches, or the model has
+        no weights that training could change; TypeError if config is none.
         """
+        if not hasattr(config, "batch_size"):
+            raise TypeError(
+                f"config is a {type(config).__name__}, but it must be a TrainingConfig, as "
+                f"TrainingConfig(steps=100)"
+            )
+        dtypes = {weight.dtype for weight in model.parameters() if weight.requires_grad}
+        if not dtypes:
+            raise ValueError(
+                f"no weight of this {type(model).__name__} may change (requires_grad is False); call "
+                f"model.requires_grad_(True), or pass the GPT2 that a fast model was made from"
+            )
+        if dtypes & {torch.float16, torch.bfloat16}:
+            raise ValueError(
+                f"the weights are {min(map(str, dtypes))}, too coarse for the small steps of training; load "
+                f"the model as float32, and pass dtype='bfloat16' to make the products in it"
+            )
         self.model, self.tokens, self.config = model, _row_of_ids(tokens), config
         self.processes = dist.get_world_size() if dist.is_initialized() else 1
         self.rank = dist.get_rank() if dist.is_initialized() else 0
@@ -192,12 +223,7 @@ class Trainer:
                 f"{config.micro_batches} micro-batches of one size; choose a multiple of "
                 f"{self.processes * config.micro_batches}"
             )
-        longest = getattr(getattr(model, "config", None), "n_positions", config.context)
-        if config.context > longest:
-            raise ValueError(
-                f"context is {config.context}, but this model reads at most {longest} tokens (n_positions); "
-                f"choose a context up to {longest}"
-            )
+        _check_context(model, config.context)
         sample_batch(self.tokens, 1, config.context)  # refuses a text that is too short now, not later
         self.replica = DistributedDataParallel(model) if self.processes > 1 else model
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -221,6 +247,8 @@ class Trainer:
         self.stopping = True
         self.stopped = self.processes == 1
 
+    @torch.inference_mode(False)
+    @torch.enable_grad()  # whatever the mode around it
     def update(self) -> Progress:
         """Make one update of the weights and return its progress.
 
@@ -347,7 +375,8 @@ def mean_loss(model: nn.Module, tokens: Tokens, context: int, batch_size: int = 
 
     The text is read in stretches of `context` tokens that overlap by half, and the first half of a
     stretch only counts where nothing came before it, so that each token is predicted once and, but
-    for the first, from at least context / 2 tokens. Raises ValueError if N is below 2.
+    for the first, from at least context / 2 tokens. Raises ValueError if N is below 2, batch_size below 1 or
+    context more than the model reads.
     """
     tokens = _row_of_ids(tokens)
     if len(tokens) < 2:
@@ -355,7 +384,10 @@ def mean_loss(model: nn.Module, tokens: Tokens, context: int, batch_size: int = 
             f"the text has {len(tokens)} tokens, but at least 2 are needed to predict one from another"
         )
     last = len(tokens) - 1
+    _check_context(model, context)
     context = min(context, last)
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, but it must be at least 1")
     stride = max(1, context // 2)
     starts = torch.tensor(sorted({*range(0, last - context, stride), last - context}))
     scored = torch.cat(
@@ -380,6 +412,7 @@ def bits_per_byte(model: nn.Module, tokenizer: Tokenizer, text: str, context: in
     read as the token; it is predicted like any other, and counts as its 13 bytes. context is
     n_positions by default. Raises ValueError if the text has fewer than 2 tokens.
     """
+    check_tokenizer(tokenizer)
     tokens = torch.tensor(tokenizer.encode(text, allow_special=True))
     nats = mean_loss(model, tokens, context or model.config.n_positions) * (len(tokens) - 1)
-    return nats / math.log(2) / len(text.encode())
+    return nats / math.log(2) / len(text.encode("utf-8", "surrogatepass"))

@@ -392,6 +392,27 @@ class Deeper(GPT2):
         self.more = torch.nn.Linear(2, 2)
 
 
+def test_a_place_may_be_below_the_home_directory(small, gpt2_tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    save_pretrained(small, gpt2_tokenizer, "~/a b/ü")
+    assert from_pretrained("~/a b/ü")[0].config == small.config and not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("device", ["gpu", "auto", "cuda:99", 99, ["cpu"], "privateuseone"])
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(saved, device):
+    with pytest.raises(ValueError, match=r"device is .*can't use here.*'cpu', 'cuda'.*'mps'"):
+        from_pretrained(saved, device=device)
+
+
+def test_a_pointer_of_git_lfs_is_named(saved):
+    (saved / "model.safetensors").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n"
+    )
+    with pytest.raises(ValueError, match="pointer of Git LFS.*git lfs pull"):
+        from_pretrained(saved)
+
+
 UNSAVABLE = {
     "fast": (lambda m: fast(m, "float32"), {}, TypeError, "FastGPT2.*save the model that it was made from"),
     "of transformers": (lambda m: their_model(**SIZES), {}, TypeError, "GPT2LMHeadModel"),

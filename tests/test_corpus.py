@@ -124,6 +124,16 @@ def test_a_tokenizer_learned_from_pieces_is_that_of_the_whole_text(tmp_path, few
     assert open_corpus(path, tmp_path, 320).tokenizer.merges == found.tokenizer.merges
 
 
+def test_a_tokenizer_learned_from_one_long_word_takes_no_longer_than_its_letters(tmp_path, monkeypatch):
+    word = "".join(chr(97 + i * i % 23) for i in range(3000))
+    (tmp_path / "text.txt").write_text(word)
+    monkeypatch.setattr(
+        "gpt2lib.tokenizer.train_merges", lambda *_: pytest.fail("the plain way takes their square")
+    )
+    learned = corpus.train_tokenizer([tmp_path / "text.txt"], 300)
+    assert learned.merges == Tokenizer.train(word, 300).merges and len(learned.merges) == 43
+
+
 def test_of_a_large_text_pieces_all_over_it_are_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(corpus, "ENOUGH", 200)
     monkeypatch.setattr(corpus, "PIECE", 50)

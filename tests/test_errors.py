@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import SIZES
-from gpt2lib import GPT2, GPT2Config, KVCache, Sampler, causal_mask, complete, generate, greedy
+from conftest import SIZES, largest
+from gpt2lib import (
+    GPT2,
+    GPT2Config,
+    KVCache,
+    Sampler,
+    causal_mask,
+    complete,
+    fast,
+    generate,
+    greedy,
+    save_pretrained,
+)
 from gpt2lib.tokenizer import Tokenizer
 
 
@@ -90,6 +101,8 @@ NOT_TOKENS = {
     "rows": ([[1, 2], [3, 4]], "list.*torch.tensor"),
     "a tuple": ((1, 2), "tuple.*torch.tensor"),
     "another list": (Batch([1]), "Batch.*torch.tensor"),
+    "arrays of different lengths": ([np.ones(3, int), np.ones(5, int)], "3, 5 tokens.*one text at a time"),
+    "tensors of nothing": ([torch.tensor(1)], "list.*torch.tensor"),
     "an array": (np.ones((1, 4), dtype=int), "ndarray.*torch.tensor"),
     "a number": (5, "int.*torch.tensor"),
     "nothing": (None, "NoneType.*torch.tensor"),
@@ -104,11 +117,7 @@ NOT_TOKENS = {
 def test_what_is_no_tensor_of_ids_is_refused_with_what_to_pass(small, case):
     given, reason = NOT_TOKENS[case]
     uses = [small, lambda given: small(given, small.new_cache())]
-    if case not in (
-        "rows",
-        "texts of different lengths",
-        "tensors of different lengths",
-    ):  # prompts for generate
+    if "tensors" not in case and case not in ("rows", "texts of different lengths"):  # prompts for generate
         uses.append(lambda given: generate(small, given, 3))
     for use in uses:
         with pytest.raises(TypeError, match=reason):
@@ -172,6 +181,14 @@ def test_complete_takes_one_text(small, prompt):
         complete(small, Tokenizer.train("a b", 258), prompt)
 
 
+@pytest.mark.parametrize("tokenizer", [None, "gpt2", object(), Tokenizer.train("a b", 258).to_tiktoken()])
+def test_a_tokenizer_of_another_kind_is_refused(small, tmp_path, tokenizer):
+    for use in (lambda: complete(small, tokenizer, "a"), lambda: save_pretrained(small, tokenizer, tmp_path)):
+        with pytest.raises(TypeError, match=f"tokenizer is a {type(tokenizer).__name__}.*Tokenizer.load"):
+            use()
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("config", ["gpt2", {"n_layer": 3}, None, 12], ids=repr)
 def test_a_model_is_made_of_a_config(config):
     with pytest.raises(TypeError, match="GPT2Config.*from_pretrained"):
@@ -191,9 +208,63 @@ def test_a_damaged_model_writes_nothing(small, sampler):
     small.wpe.weight.data[1, 3] = float("nan")
     with pytest.raises(ValueError, match="NaN.*earlier checkpoint"):
         next(generate(small, tokens(), 3, sampler=sampler))
+    for bad, places in ((math.nan, 3), (math.inf, 3), (-math.inf, slice(None))):
+        logits = torch.zeros(2, 9)
+        logits[1, places] = bad
+        with pytest.raises(ValueError, match=f"largest logit is {bad}"):
+            sampler(logits)
+
+
+@pytest.mark.parametrize(
+    "t, p, dtype", [(1e-30, 1, torch.float32), (1e-4, 1, torch.float16), (1, 1e-300, torch.float32)]
+)
+def test_a_setting_too_small_for_the_logits_is_refused(t, p, dtype):
+    with pytest.raises(ValueError, match=f"temperature is {t} and top_p {p}.*{dtype}.*0 for greedy"):
+        Sampler(t, top_p=p)(torch.tensor([[1.0, 30 if dtype == torch.float16 else 1e9]], dtype=dtype))
+
+
+SAMPLERS = {
+    r"int64 \(\)": lambda logits: logits.argmax(),
+    r"int64 \(1, 1\)": lambda logits: logits.argmax(-1, keepdim=True),
+    r"float32 \(1,\)": lambda logits: logits.max(-1).values,
+    "list": lambda logits: logits.argmax(-1).tolist(),
+    "NoneType": print,
+}
+
+
+@pytest.mark.parametrize("returned", SAMPLERS)
+def test_a_sampler_that_returns_no_ids_is_told_what_to_return(small, returned):
+    for prompts in (tokens(), [[1]]):
+        with pytest.raises(TypeError, match=rf"sampler returned .*{returned}.*argmax\(dim=-1\)"):
+            list(generate(small, prompts, 2, sampler=SAMPLERS[returned]))
+
+
+def test_sizes_of_numpy_are_taken_wherever_a_whole_number_is(small):
+    assert len(list(generate(small, tokens(), np.int64(3), stop_token=np.int64(99)))) == 3
+    cache = small.new_cache(np.int64(2), np.int32(9))
+    small(tokens(2), cache)
+    cache.truncate(np.int64(1))
+    assert cache.length == 1 and cache[0].k.shape == (2, 3, 9, 8)
+
+
+def test_a_step_that_was_interrupted_can_be_taken_back(small, monkeypatch):
+    cache, want = small.new_cache(), small(tokens(T=5))
+    small(tokens(T=3), cache)
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(small.h[1].mlp, "forward", lambda x: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            small(tokens(T=2), cache)
+    for model in (small, fast(small)):
+        with pytest.raises(ValueError, match=r"3 to 5 tokens.*cache\.truncate\(3\)"):
+            model(tokens(T=2), cache)
+    cache.truncate(3)
+    assert largest(small(tokens(T=2), cache) - want[:, 3:]) < 1e-4
 
 
 def test_a_cache_that_cannot_be_is_refused(small):
+    for length in (1.0, "1", -1, 5, None):
+        with pytest.raises(ValueError, match=f"length is {length!r}.*0 to 0"):
+            small.new_cache().truncate(length)
     with pytest.raises(ValueError, match="batch_size is 0"):
         KVCache(small.config, 0)
     for length in (0, 25, 8.0, "8"):
@@ -226,8 +297,9 @@ def test_sizes_that_no_gpt2_can_have_are_refused(sizes, reason):
 
 
 def test_sizes_may_be_numbers_of_numpy():
-    config = GPT2Config(n_embd=np.int64(24), n_head=np.int32(3))
-    assert config == GPT2Config(n_embd=24, n_head=3) and type(config.n_embd) is int
+    config = GPT2Config(n_embd=np.int64(24), n_head=np.int32(3), embd_pdrop=np.float32(0.5))
+    assert config == GPT2Config(n_embd=24, n_head=3, embd_pdrop=0.5)
+    assert {type(value) for value in vars(config).values()} == {int, float}  # which JSON can hold
 
 
 def test_an_unknown_preset_is_refused():

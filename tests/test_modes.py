@@ -9,7 +9,17 @@ import pytest
 import torch
 
 from conftest import largest
-from gpt2lib import GPT2, GPT2Config, KVCache, Sampler, complete, from_pretrained, generate
+from gpt2lib import (
+    GPT2,
+    GPT2Config,
+    KVCache,
+    Sampler,
+    TrainingConfig,
+    complete,
+    from_pretrained,
+    generate,
+    train,
+)
 from gpt2lib.tokenizer import Tokenizer
 
 TOKENS = torch.randint(311, (2, 9), generator=torch.Generator().manual_seed(0))
@@ -83,6 +93,37 @@ def test_a_model_that_was_loaded_in_any_mode_can_be_trained(saved, mode):
         model, _ = from_pretrained(saved)
     model(TOKENS).logsumexp(-1).sum().backward()
     assert all(weight.grad is not None for weight in model.parameters())
+
+
+@pytest.mark.parametrize("made", MODES)
+@pytest.mark.parametrize("mode", MODES)
+def test_training_works_in_every_mode(made, mode):
+    with MODES[made]():
+        model = GPT2(GPT2Config(311, 24, 12, 1, 3))
+    with MODES[mode]():
+        losses = [
+            p.loss for p in train(model, TOKENS.flatten(), TrainingConfig(20, 4, 8, 0.01, warmup_steps=0))
+        ]
+    assert losses[-1] < losses[0]
+
+
+def test_a_forward_pass_needs_no_values(small):
+    want = small(TOKENS).shape
+    meta = copy.deepcopy(small).to("meta")
+    assert meta(TOKENS.to("meta")).shape == meta(TOKENS.to("meta"), meta.new_cache(2)).shape == want
+
+    def loss(weights, tokens):
+        return torch.func.functional_call(small, weights, (tokens[None],)).logsumexp(-1).sum()
+
+    weights = {name: weight.detach() for name, weight in small.named_parameters()}
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(weights, TOKENS)["wpe.weight"]
+    assert (
+        largest(
+            each.sum(0)
+            - torch.func.grad(lambda w: loss(w, TOKENS[0]) + loss(w, TOKENS[1]))(weights)["wpe.weight"]
+        )
+        < 1e-3
+    )
 
 
 def ways_to_copy():

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import string
 from pathlib import Path
 
@@ -303,6 +304,9 @@ def test_bad_input_is_refused(tokenizer, tmp_path):
         torch.ones(1, 2).long(),
         torch.ones(2),
         np.ones((2, 2), int),
+        b"abc",
+        bytearray(b"abc"),
+        np.array(5),
     ],
     ids=repr,
 )
@@ -324,6 +328,36 @@ def test_encode_and_train_take_one_text(tokenizer, text):
         tokenizer.encode(text)
     with pytest.raises(TypeError, match=f"{type(text).__name__}.*one str"):
         Tokenizer.train(text, 300)
+
+
+@pytest.mark.parametrize(
+    "merges", ["gpt2", None, 5, [("a", "b")], [[b"a", b"b"]], [(b"a", b"b", b"c")], {b"a": 1}], ids=repr
+)
+def test_a_tokenizer_is_made_of_merges(merges):
+    with pytest.raises(TypeError, match=r"merges are .*Tokenizer\.gpt2\(\).*Tokenizer\.load"):
+        Tokenizer(merges)
+
+
+@pytest.mark.parametrize("size", ["300", 300.0, None, [300]])
+def test_a_vocabulary_has_a_whole_number_of_ids(size):
+    with pytest.raises(ValueError, match=f"vocab_size is {re.escape(repr(size))}.*whole number"):
+        Tokenizer.train("a b c", size)
+
+
+def test_a_directory_may_be_below_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    Tokenizer.train("the cat", 262).save("~/a b/ü")
+    assert Tokenizer.load("~/a b/ü").vocab_size == 262 and not (tmp_path / "~").exists()
+
+
+def test_what_is_remembered_has_an_end(tokenizer, monkeypatch):
+    monkeypatch.setattr("gpt2lib.tokenizer._Merged.MOST", 100)
+    fresh = Tokenizer(tokenizer.merges)
+    words = [f"word{i}" for i in range(1000)] + ["x" * 5000]
+    assert [fresh.decode(fresh.encode(word)) for word in words] == words
+    remembered = fresh._merge.__self__
+    assert 0 < len(remembered) <= 100 and max(map(len, remembered)) < 100
 
 
 def test_a_changed_merge_table_is_noticed(monkeypatch):

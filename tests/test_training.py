@@ -1,9 +1,11 @@
 """Training: the pieces one by one, then runs that are interrupted, resumed and shared out."""
 
 import ctypes
+import errno
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +19,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from conftest import SIZES, largest, shake
-from gpt2lib import GPT2, GPT2Config, from_pretrained
+from gpt2lib import GPT2, GPT2Config, fast, from_pretrained
 from gpt2lib.tokenizer import Tokenizer
 from gpt2lib.train import Run, device_of_this_process, main, parse, settings_of
 from gpt2lib.training import (
@@ -234,6 +236,50 @@ def test_what_is_no_row_of_ids_is_refused(tokens, reason):
         Trainer(model(), tokens, TrainingConfig(steps=1, context=9))
     with pytest.raises(ValueError, match=reason):
         mean_loss(model(), tokens, 9)
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (lambda m: m.requires_grad_(False), "requires_grad"),
+        (fast, "FastGPT2.*the GPT2 that a fast model was made from"),
+        (lambda m: m.half(), "torch.float16, too coarse.*dtype='bfloat16'"),
+        (lambda m: m.bfloat16(), "torch.bfloat16, too coarse"),
+    ],
+)
+def test_a_model_that_cannot_learn_is_refused(change, reason):
+    with pytest.raises(ValueError, match=reason):
+        train(change(model()), TOKENS, TrainingConfig(1, context=9))
+
+
+@pytest.mark.parametrize("config", [{"steps": 3}, 3, None, GPT2Config()])
+def test_a_run_takes_a_training_config(config):
+    with pytest.raises(TypeError, match=f"{type(config).__name__}.*TrainingConfig"):
+        train(model(), TOKENS, config)
+
+
+@pytest.mark.parametrize("context, batch_size", [(0, 1), (-1, 1), (8.0, 1), (25, 1), (9, 0), (9, -1)])
+def test_a_loss_that_cannot_be_measured_is_refused(context, batch_size):
+    with pytest.raises(
+        ValueError, match="batch_size is" if batch_size < 1 else f"context is {context}.*up to 24"
+    ):
+        mean_loss(model(), TOKENS, context, batch_size)
+
+
+@pytest.mark.parametrize("empty", [[], np.array([]), torch.tensor([]), TOKENS[:0]])
+def test_an_empty_text_is_said_to_be_one(empty):
+    for use in (
+        lambda: mean_loss(model(), empty, 9),
+        lambda: train(model(), empty, TrainingConfig(1, context=9)),
+    ):
+        with pytest.raises(ValueError, match="0 tokens"):
+            use()
+
+
+def test_halves_of_surrogate_pairs_count_as_the_bytes_that_stand_for_them():
+    tokenizer, pupil = Tokenizer.train("the cat ", 262), GPT2(GPT2Config(262, 24, 24, 1, 3))
+    want = bits_per_byte(pupil, tokenizer, "the \ufffd cat")
+    assert bits_per_byte(pupil, tokenizer, "the \ud800 cat") == pytest.approx(want, rel=1e-3)
 
 
 def test_a_context_that_the_model_cannot_read_is_refused():
@@ -478,6 +524,8 @@ def test_bfloat16_trains(text, tmp_path):
         ("--warmup nan", "--warmup is nan"),
         ("--weight-decay -1", "--weight-decay is -1"),
         ("--clip nan", "--clip is nan"),
+        ("--clip 0", "--clip is 0.0, but it must be a number above 0; inf"),
+        ("--lr 0", "--lr is 0.0, but it must be a number above 0"),
         ("--average 2", "--average is 2"),
         ("--dropout 1", "--dropout is 1"),
         ("--seed -1", "--seed is -1"),
@@ -528,6 +576,40 @@ def test_a_place_that_cannot_be_written_is_found_at_once(text, tmp_path, capsys,
     message = fails(capsys, *arguments(text, out))
     assert f"--out {out} is no directory that can be written to" in message
     assert (tmp_path / "file").read_text() == "a file"
+
+
+def test_a_place_may_be_below_the_home_directory(text, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    main(["--text=~/text.txt", "--out=~/o ü", *arguments(text, "o", steps=1)[4:]])  # as a shell leaves it
+    assert from_pretrained("~/o ü")[0].config.n_embd == 16 and not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("number", ["ENOLCK", "EOPNOTSUPP", "ENOSYS"])
+def test_a_drive_without_locks_and_modes_is_no_obstacle(text, tmp_path, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(getattr(errno, number), "not here")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    monkeypatch.setattr("os.chmod", refuse)
+    main(arguments(text, tmp_path / "out", steps=1))
+    assert from_pretrained(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried"
+        ),
+        RuntimeError("MPS backend out of memory (MPS allocated: 1 GB). Tried to allocate"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_is_one_sentence(text, tmp_path, capsys, monkeypatch, error):
+    monkeypatch.setattr(Trainer, "update", lambda self: (_ for _ in ()).throw(error))
+    assert re.search("memory.*--micro-batches", fails(capsys, *arguments(text, tmp_path / "out")))
 
 
 def test_a_validation_text_of_one_token_is_found_at_once(text, tmp_path, capsys):
