@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 ABANDONED = 24 * 3600  # seconds without a change, after which an unfinished file is one of a killed run
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # what network drives say
 
@@ -65,6 +63,8 @@ def locked(path: str | Path, patience: float = -1) -> Iterator[None]:
     Others wait for `patience` seconds, -1 for as long as it takes. A drive that knows no locks lets all of
     them in. Raises filelock.Timeout if the wait is over, OSError if the file cannot be written.
     """
+    from filelock import FileLock  # here, because a tokenizer that is only used needs no lock
+
     lock = FileLock(path, timeout=patience)
     try:
         lock.acquire()
