@@ -65,15 +65,29 @@ def attempt(exercise: Exercise, answer: Callable, cases: Sequence[tuple] | None 
     cases = exercise.cases() if cases is None else cases
     results, changed, printed = [], [], Output()
     began = time.process_time()
-    with limits(TIME_LIMIT, MEMORY_LIMIT), contextlib.redirect_stdout(printed):
+    with limits(TIME_LIMIT, MEMORY_LIMIT), contextlib.redirect_stdout(printed), defaults_of_torch():
         for arguments in cases:
             given = copy.deepcopy(arguments)
             try:
                 results.append(as_it_is(exercise.run(answer, *given)))
-            except (Exception, SystemExit) as error:
+            except (Stopped, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # SystemExit and asyncio's CancelledError, too
                 results.append(Raised(error))
             changed.append(differs(given, arguments))
     return Attempt(list(cases), results, printed.getvalue(), changed, time.process_time() - began)
+
+
+@contextlib.contextmanager
+def defaults_of_torch() -> Iterator[None]:
+    """Take back what an answer does to the dtype and the device that torch makes tensors with."""
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(None if device.type == "cpu" else device)
 
 
 def known_results(exercise: Exercise, wrong: Callable, cases: Iterable[tuple]) -> Iterator[Any]:

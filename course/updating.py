@@ -51,9 +51,8 @@ def update(folder: Path | None = None, only: str | int = "", course: Course = HE
                 + (f" ({remark})" if remark else "")
             )
     if not found:
-        raise CourseError(
-            f"no notebook of the course is in {folder}; its chapters are called 00_….ipynb and so on"
-        )
+        none = f"no notebook of the course is in {folder}; its chapters are called 00_….ipynb and so on"
+        raise CourseError("\n".join(report) or none)
     return report
 
 

@@ -1,5 +1,6 @@
 """The checks: right answers pass, wrong ones are named, and nothing that a learner writes stops the notebook."""
 
+import asyncio
 import functools
 import math
 import re
@@ -316,6 +317,26 @@ def test_anything_can_be_checked(gelu, sign, capsys):
     gelu = check(gelu)
     assert shown(capsys).startswith(f"{sign} 4.1 gelu – ")
     assert gelu is (mine if sign == "✓" else find("gelu").reference)
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit, asyncio.CancelledError, GeneratorExit, BaseException], ids=repr
+)
+def test_no_error_of_an_answer_stops_the_notebook(error, capsys):
+    def gelu(x):
+        raise error("it ends here")
+
+    gelu = check(gelu)
+    assert gelu is find("gelu").reference and f"It raises {error.__name__}: it ends here" in shown(capsys)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda: torch.set_default_device("meta"), lambda: torch.set_default_dtype(torch.float64)]
+)
+def test_what_an_answer_does_to_torch_is_taken_back(change):
+    for _ in range(2):  # with tensors on the device meta any answer would be right
+        assert not examine("gelu", lambda x: change() or x).passed
+    assert torch.ones(1).dtype == torch.float32 and torch.ones(1).device.type == "cpu"
 
 
 class Nameless:

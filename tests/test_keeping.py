@@ -115,6 +115,17 @@ def test_update_carries_answers_and_own_cells_into_the_new_edition(learner, tmp_
     assert len(new.cells) == len(solution.cells) + 1
 
 
+def test_update_says_which_copies_it_could_not_choose_from(learner, tmp_path):
+    solution, mine = learner
+    (old := tmp_path / "old").mkdir()
+    for name in ("a.ipynb", "b.ipynb"):
+        (old / name).write_text(build.dumps(build.normalise(mine)), "utf-8")
+    with pytest.raises(
+        source.CourseError, match="a.ipynb and .*b.ipynb are copies of it; pass the one you want"
+    ):
+        updating.update(old, course=COURSE)
+
+
 def test_a_notebook_that_is_not_python_does_no_harm(learner):
     solution, mine = learner
     cell_of(mine, "attend").source = "#| export attention\ndef attend(q, k, v, mask=None)\n    return q"
