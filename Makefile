@@ -52,8 +52,8 @@ build: $(READY)  ## write notebooks/ and gpt2lib/ from solutions/
 execute: $(READY)  ## run both editions and store their outputs; one chapter with CHAPTER=3
 	$(PY) -m course execute $(CHAPTER)
 
-score: $(READY)  ## how well the checks tell mistakes apart
-	$(PY) -m course score
+score: $(READY)  ## how well the checks tell mistakes apart; one chapter with CHAPTER=3, one exercise with CHAPTER=3.4
+	$(PY) -m course score $(CHAPTER)
 
 bench: $(TESTED)  ## this library against its peers, in one run
 	$(PY) benchmarks/run.py

@@ -61,7 +61,8 @@ def parse() -> argparse.Namespace:
     executing.add_argument("chapter", **one)
     executing.add_argument("--fresh", action="store_true", help="store new times and sampled texts too")
     command("site", "build the website in site/_build")
-    command("score", "examine every known wrong and every known right answer").add_argument("chapter", **one)
+    scoring = command("score", "examine every known wrong and every known right answer")
+    scoring.add_argument("chapter", **one | {"help": "one chapter (3) or one exercise (3.4); default: all"})
     return parser.parse_args()
 
 
@@ -95,10 +96,13 @@ def run(options: argparse.Namespace) -> None:
 
         print(f"The website is built: open {site() / 'index.html'}, or serve its folder to play in it.")
     elif options.command == "score":
+        from course.exercise import exercises
         from course.score import report
 
-        chapter = str(int(HERE.chapters(options.chapter)[0].name[:2])) if options.chapter else ""
-        sys.exit(min(1, report(chapter)))
+        chosen = options.chapter
+        if chosen and chosen not in exercises():
+            chosen = str(int(HERE.chapters(chosen)[0].name[:2]))
+        sys.exit(min(1, report(chosen)))
     elif options.command == "progress":
         from course.mapping import progress
 

@@ -40,6 +40,9 @@ NOTEBOOK_METADATA = {
     "language_info": {"name": "python"},
 }
 
+IMPORTS = re.compile(r"\A# Imports for this page.*\n")
+BEGINNING = Path(__file__).parent / "data" / "beginning.ipy"
+
 
 def dumps(notebook: nbformat.NotebookNode) -> str:
     """Return the one text that a notebook is stored as."""
@@ -71,14 +74,24 @@ def without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def learners_edition(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Take the answers out, in place: a gap stands where each was. Outputs go too."""
-    for cell in code_cells(normalise(notebook)):
+    """Take the answers out, in place: a gap stands where each was. Outputs go too; `beginning` comes in."""
+    cells = code_cells(normalise(notebook))
+    for cell in cells:
         cell.source, gaps = GAP.subn(lambda gap: "\n".join(gap[1] + line for line in STUB), cell.source)
         if "BEGIN SOLUTION" in cell.source or "END SOLUTION" in cell.source:
             raise CourseError(f"cell {cell.id}: a solution mark without its partner")
         if gaps:  # whatever the learner writes here, the notebook runs on
             cell.metadata.tags = [*cell.metadata.get("tags", []), "raises-exception"]
+    if cells and (title := IMPORTS.match(cells[0].source)):
+        cells[0].source = title[0] + beginning() + cells[0].source[title.end() :]
     return without_outputs(notebook)
+
+
+def beginning() -> str:
+    """Return the code that each page begins with: it gets the course, or says how one does."""
+    project = tomllib.loads((HERE.root / "pyproject.toml").read_text("utf-8"))["project"]
+    address = project.get("urls", {}).get("Repository", "")
+    return BEGINNING.read_text("utf-8").replace('COURSE = ""', f'COURSE = "{address}"')
 
 
 def with_outputs_of(new: nbformat.NotebookNode, old: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -401,12 +401,8 @@ def ways_in(repository: str | None) -> str:
     if not repository:
         return "In the folder of the course:"
     name = repository.partition("/")[2]
-    return f"""Without installing anything: {elsewhere(repository)}. Colab has only the notebook, so give it the rest in a new first cell:
-
-```python
-!git clone -q https://github.com/{repository} /content/{name} && pip install -q -e "/content/{name}[course]"
-import sys; sys.path.insert(0, "/content/{name}")
-```
+    return f"""Without installing anything: {elsewhere(repository)}. On Colab, the first cell gets the rest of the course;
+if it asks for an address, this is it: `https://github.com/{repository}`
 
 On your own machine:
 

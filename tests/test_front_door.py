@@ -6,6 +6,7 @@ import json
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,11 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 
 from course import preflight
+from course.answers import find_answer
+from course.build import BEGINNING
 from course.exercise import exercises
 from course.score import kinds
-from course.source import ROOT, chapters
+from course.source import HERE, ROOT, chapters, read
 
 CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -132,6 +135,88 @@ def test_tales_gives_the_numbers_of_transformers():
     tokens = torch.tensor([tokenizer.encode("Once upon a time there was a king")])
     with torch.no_grad():
         assert torch.allclose(model.eval()(tokens), theirs(tokens).logits, atol=1e-3)
+
+
+FOREIGN = """
+import json, os, sys
+hidden, cells = json.load(sys.stdin)
+sys.path[:] = [path for path in sys.path if not os.path.isdir(os.path.join(path or ".", "course"))]
+sys.modules |= dict.fromkeys(hidden)
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.register_magic_function(lambda line: print("pip", line), magic_name="pip")
+print("ran", sum(shell.run_cell(cell, store_history=True).success for cell in cells), "of", len(cells))
+"""
+
+
+def first_cell(path):
+    return next(cell.source for cell in read(path).cells if cell.cell_type == "code")
+
+
+def in_a_foreign_kernel(folder, *cells, hidden=(), **environment):
+    """Return what cells print where the course isn't installed, nor the packages that are hidden."""
+    done = subprocess.run(
+        [sys.executable, "-c", FOREIGN],
+        input=json.dumps([hidden, cells]),
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "MPLBACKEND": "agg", **environment},
+    )
+    return done.stdout + done.stderr
+
+
+def test_without_the_course_a_page_says_in_sentences_what_to_do(tmp_path):
+    said = in_a_foreign_kernel(tmp_path, *[first_cell(HERE.notebooks / path.name) for path in chapters()])
+    assert said.count("Missing: course. Do one of these") == len(chapters()) and "ran 0 of" in said, said
+    assert said.count("make lab") == len(chapters()) and "Traceback" not in said and "Error" not in said
+    lacking = in_a_foreign_kernel(
+        HERE.notebooks, first_cell(HERE.notebooks / "03_masked_attention.ipynb"), hidden=["ruff", "anywidget"]
+    )
+    assert "Missing: anywidget, ruff. Do one of these" in lacking and "ran 0 of 1" in lacking, lacking
+
+
+def test_in_a_clone_a_page_finds_the_course_with_any_kernel_that_has_the_packages():
+    cells = [first_cell(HERE.notebooks / "03_masked_attention.ipynb"), "print(check.__module__)"]
+    assert in_a_foreign_kernel(HERE.notebooks, *cells) == "course.checking\nran 2 of 2\n"
+
+
+def test_on_colab_a_page_gets_the_course_and_keeps_what_passed(tmp_path):
+    theirs, colab = tmp_path / "theirs", tmp_path / "content"
+    colab.mkdir()
+    for name in ("course", "gpt2lib", "solutions", "notebooks"):
+        shutil.copytree(
+            ROOT / name, theirs / name, ignore=shutil.ignore_patterns("data" * (name == "gpt2lib"))
+        )
+    shutil.copy(ROOT / "pyproject.toml", theirs)
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "the course"]):
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *command], cwd=theirs, check=True
+        )
+    chapter = HERE.notebooks / "03_masked_attention.ipynb"
+    answer = find_answer("causal_mask", read(HERE.solutions / chapter.name)).text
+    there = first_cell(chapter).replace('COURSE = ""', f'COURSE = "{theirs.as_uri()}"')
+    check = "import torch\ncausal_mask = check(causal_mask)\nkeep()\nprogress()"
+    said = in_a_foreign_kernel(
+        colab, first_cell(chapter), there, f"import torch\n{answer}", check, COLAB_RELEASE_TAG="release"
+    )
+    assert "write the address of the course's repository" in said and "ran 3 of 4" in said, said
+    assert re.search(r"^pip install --quiet anywidget .* torch tqdm$", said, re.M) and "✓ 3.2" in said
+    assert "1 of 5 pieces yours" in said and "taken from the running kernel" in said, said
+
+
+def test_a_page_asks_for_the_packages_that_the_course_imports():
+    asked = set(" ".join(re.findall('^NEED .*"(.*)"', BEGINNING.read_text(), re.M)).split())
+    used = set()
+    for path in [*HERE.root.glob("course/**/*.py"), *HERE.library.glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                used |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                used.add(node.module.partition(".")[0])
+    packages = asked_for([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["course"]])
+    # nbclient is for those who write the course; ruff runs as a program
+    assert asked == used & set(packages) - {"nbclient"} | {"ruff"}
 
 
 @pytest.fixture(scope="module")
