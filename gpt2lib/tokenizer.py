@@ -314,7 +314,7 @@ def _what_is_strange(found: Mapping[str, Any]) -> str | None:
     return next((f"has {name} in tokenizer.json" for name in names if model.get(name)), None)
 
 
-# What is given of a tokenizer: its tables, its errors, how it is learned, loaded and saved
+# The tables of a tokenizer, its errors, how it is learned, loaded and saved
 def _valid_text(text: str) -> str:
     """Return a text without halves of surrogate pairs. Raises TypeError unless it is one str."""
     if not isinstance(text, str):

@@ -182,7 +182,7 @@ def _to_device(ids: torch.Tensor, device: torch.device) -> torch.Tensor:
     return ids.to(device)
 
 
-# The library's loop: yours, plus 16-bit numbers, several processes, averaged weights and exact resuming
+# The loop, with 16-bit numbers, several processes, averaged weights and exact resuming
 class Trainer:
     """Update a model's weights, one batch at a time; iterating over it trains.
 
@@ -404,7 +404,7 @@ def mean_loss(model: nn.Module, tokens: Tokens, context: int, batch_size: int = 
     return total / last
 
 
-# The same in bits per byte, which you write yourself in exercise 8.3
+# The same in bits per byte
 def bits_per_byte(model: nn.Module, tokenizer: Tokenizer, text: str, context: int | None = None) -> float:
     """Return the bits that the model needs to tell each byte of a text: (str) -> float.
 
