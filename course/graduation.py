@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from matplotlib import pyplot as plt
@@ -9,15 +10,24 @@ from matplotlib.patches import FancyBboxPatch
 
 from course.figures import BLUE, GREEN, GREY
 from course.keeping import keep, kept_names
-from course.source import HERE, Course
+from course.source import HERE, Course, CourseError
 from gpt2lib.files import replacing
 
 # What holds for any library of these names; test_build is about the course's own edition.
+NEEDED = ("pytest", "hypothesis", "transformers")  # by the suite
 SUITE = ("parity", "tokenizer", "checkpoint", "sampling", "errors", "training", "fast")
 
 
 def graduate(course: Course = HERE) -> bool:
-    """Keep every chapter, test the library that comes of it, and draw a certificate if all passes."""
+    """Keep every chapter, test the library that comes of it, and draw a certificate if all passes.
+
+    Raises CourseError, before anything is kept, where the tests can't run.
+    """
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise CourseError(
+            f"the test suite needs {' and '.join(missing)}, which `make lab` doesn't install; once, in the course's "
+            f"folder: {sys.executable} -m pip install -c constraints.txt -e '.[test]'"
+        )
     print(keep(course=course))
     theirs = kept_names(course)
     if not theirs:
@@ -26,11 +36,10 @@ def graduate(course: Course = HERE) -> bool:
         )
         return False
     tests = [str(course.root / "tests" / f"test_{name}.py") for name in SUITE]
-    passed = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], cwd=course.root).returncode == 0
-    if not passed:
-        print(
-            "Not yet: the tests above say what your library does differently. `python -m course restore` is there."
-        )
+    code = subprocess.run([sys.executable, "-m", "pytest", "-q", *tests], cwd=course.root).returncode
+    if code:
+        said = "Not yet: the tests above say what your library does differently. `python -m course restore` is there."
+        print(said if code == 1 else f"The tests came to no end (exit code {code}); the lines above say why.")
         return False
     out = course.root / "certificate.png"
     draw(theirs, out, course)

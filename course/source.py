@@ -143,6 +143,7 @@ def read(path: Path) -> nbformat.NotebookNode:
         for cell in cells:
             if not (isinstance(cell["cell_type"], str) and isinstance(cell.get("source") or "", str)):
                 raise TypeError("a cell has a type or a source that is no text")
+            cell["source"] = re.sub(r"\r\n?", "\n", cell.get("source") or "")  # as Windows ends lines
             cell["metadata"] = nbformat.from_dict(dict(cell.get("metadata") or {}))
     except (OSError, ValueError, LookupError, AttributeError, TypeError, nbformat.ValidationError) as error:
         line = f"{type(error).__name__}: {error}".splitlines()[0][:200]

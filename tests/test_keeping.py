@@ -301,8 +301,16 @@ def with_nothing_but_source(notebook):
             del cell[key]
 
 
+def with_line_ends_of_windows(notebook):
+    for i, cell in enumerate(notebook.cells):
+        cell.source = cell.source.replace("\n", "\r\n" if i % 2 else "\r")
+
+
+CHANGES = [as_colab, without_ids, with_doubled_ids, with_nothing_but_source, with_line_ends_of_windows]
+
+
 @pytest.mark.parametrize("minor", range(6))
-@pytest.mark.parametrize("change", [as_colab, without_ids, with_doubled_ids, with_nothing_but_source])
+@pytest.mark.parametrize("change", CHANGES)
 def test_update_reads_what_any_program_saved(learner, tmp_path, change, minor):
     solution, mine = learner
     answer = cell_of(solution, "attend").source

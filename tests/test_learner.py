@@ -781,6 +781,17 @@ def test_a_library_that_fails_does_not_graduate_and_learns_why(home, quick, monk
     assert not (home / "certificate.png").exists()
 
 
+def test_tests_that_cannot_run_are_no_fault_of_the_library(home, quick, monkeypatch, capfd):
+    store(home, "04_mlp.ipynb", filled_in("04_mlp.ipynb"))
+    monkeypatch.setattr(graduation, "SUITE", ("nowhere",))
+    assert not graduation.graduate(source.Course(home))
+    out = capfd.readouterr().out
+    assert "The tests came to no end (exit code 4)" in out and "Not yet" not in out
+    monkeypatch.setattr(graduation, "find_spec", lambda name: None if name == "transformers" else name)
+    with pytest.raises(source.CourseError, match=r"needs transformers.*pip install .*\[test\]"):
+        graduation.graduate(source.Course(home))
+
+
 def test_an_untouched_course_does_not_graduate(home, quick, capsys):
     assert not graduation.graduate(source.Course(home))
     assert "Nothing in gpt2lib is yours yet" in capsys.readouterr().out

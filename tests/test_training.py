@@ -603,7 +603,7 @@ def test_a_drive_without_locks_and_modes_is_no_obstacle(text, tmp_path, monkeypa
             "[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried"
         ),
         RuntimeError("MPS backend out of memory (MPS allocated: 1 GB). Tried to allocate"),
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         MemoryError(),
     ],
 )
