@@ -3,7 +3,7 @@
 import contextlib
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
@@ -54,8 +54,19 @@ def examine(exercise: str | Exercise, answer: Callable) -> Verdict:
     """
     if not isinstance(exercise, Exercise):
         exercise = find(exercise)
-    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+    with torch.inference_mode(False), torch.random.fork_rng(devices=[]), one_thread():
         return judge(exercise, answer)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute with one thread: the cases are small, and several would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def judge(exercise: Exercise, answer: Callable) -> Verdict:
@@ -210,6 +221,8 @@ def two_mistakes(exercise: Exercise, got: Attempt, want: Attempt, wrong: list[in
     end = time.process_time() + PAIRS_LIMIT
     explained, loud = {}, []
     for mistake in exercise.mistakes:
+        if time.process_time() > end:
+            break
         if isinstance(mistake, EditedMistake):
             known = list(known_results(exercise, mistake.wrong, [got.arguments[i] for i in wrong]))
             alike = (same_down_to_words(got.results[i], k, exercise.tolerance) for i, k in zip(wrong, known))

@@ -207,6 +207,17 @@ def test_a_check_draws_no_random_numbers_of_the_learners():
         assert torch.equal(torch.rand(3), want)
 
 
+def test_a_check_uses_one_thread_and_gives_the_others_back(monkeypatch):
+    """Cases are small, so several threads would wait for each other: on a busy machine for a minute in 9.6."""
+    threads, met = torch.get_num_threads(), []
+    torch.set_num_threads(3)
+    try:
+        examine("4.1", lambda x: met.append(torch.get_num_threads()))
+        assert set(met) == {1} and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_an_unknown_exercise_is_an_error():
     with pytest.raises(KeyError, match="no exercise.*0.1 to 10"):
         find("99.9")
