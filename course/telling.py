@@ -47,6 +47,11 @@ MEANINGS = {
     r"takes from 1 to 0 positional|sort\(\) received an invalid": (
         "With stable=True, sort and argsort take dim by its name: dim=-1."
     ),
+    "values to unpack": (
+        "There are more or fewer names on the left than values to take apart. A loop over a dict gives only its keys; "
+        "over .items() it gives pairs."
+    ),
+    "expected str instance, bytes found": "To join bytes, use b''.join(...).",
     "unhashable type: 'list'": "A list can't be a key. Make a tuple of it: tuple(...).",
     "self must be a matrix": "One of the two is a vector. A @ B takes any axes; mm takes two matrices.",
     "is invalid for input of size": "The new sizes have to multiply to the number of elements there are.",
@@ -100,13 +105,55 @@ def symptom(
         return "nothing", f"{it} None here. Does every path through it end in a `return`?"
     if isinstance(want, torch.Tensor) and isinstance(result, torch.Tensor):
         return of_tensors(result, want)
-    like = (list, tuple, Number)
-    if isinstance(want, bool) != isinstance(result, bool) or (
-        type(result) is not type(want) and not (isinstance(result, like) and isinstance(want, like))
-    ):
+    alike = any(isinstance(result, like) and isinstance(want, like) for like in ((list, tuple), Number))
+    if isinstance(want, bool) != isinstance(result, bool) or (type(result) is not type(want) and not alike):
         should = "should return" if result is whole else "should be"
         return "type", f"{it} {a(result)}, but {should} {a(want)}."
-    return None, "That isn't the right result yet."
+    known = of_parts(result, want, exercise.tolerance) or of_counts(result, want)
+    return known or (None, "That isn't the right result yet.")
+
+
+def of_parts(got: Any, want: Any, tolerance: float) -> tuple[str, str] | None:
+    """Return what is wrong with a dict or a list at first sight: its keys, types, length or order."""
+    if isinstance(want, Mapping):
+        lacking, surplus = ([k for k in one if k not in other] for one, other in ((want, got), (got, want)))
+        if kinds := other_part(surplus, lacking, tolerance):
+            return "type", f"In its keys there is {kinds}."
+        if lacking:
+            return "keys", f"Its result has no entry for {brief(lacking[0])}."
+        if surplus:
+            return "keys", f"Its result has an entry for {brief(surplus[0])}, which shouldn't be there."
+    if isinstance(want, (list, tuple)):
+        if kinds := other_part(got, want, tolerance):
+            return "type", f"In its result there is {kinds}."
+        if len(got) != len(want):
+            entries = "entry" if len(got) == 1 else "entries"
+            return "length", f"Its result has {len(got)} {entries}, but should have {len(want)}."
+        if sorted(map(repr, got)) == sorted(map(repr, want)):
+            return "order", "Its result has the right entries, but in another order."
+    return None
+
+
+def other_part(got: Any, want: Any, tolerance: float) -> str | None:
+    """Return what the first part of a wrong type in a list is, and what it should be, if there is one."""
+    if all(isinstance(value, (list, tuple)) for value in (got, want)):
+        return next(filter(None, (other_part(g, w, tolerance) for g, w in zip(got, want))), None)
+    alike = (Number, Mapping, type(want))  # the first two stand in for each other
+    if same(got, want, tolerance) or any(isinstance(got, t) and isinstance(want, t) for t in alike):
+        return None
+    return f"{a(got)} where {a(want)} belongs"
+
+
+def of_counts(got: Any, want: Any) -> tuple[str, str] | None:
+    """Return by what whole factor a large count is wrong, if there is one."""
+    if type(want) is int and want > 99 and isinstance(got, Number) and got:
+        for factor, says in ((got / want, "{:.0f} times"), (want / got, "1/{:.0f} of")):
+            if factor > 1 and factor % 1 == 0:
+                return (
+                    "factor",
+                    f"That isn't the right result yet. Here it's {says.format(factor)} the right number.",
+                )
+    return None
 
 
 def of_tensors(got: torch.Tensor, want: torch.Tensor) -> tuple[str | None, str]:
@@ -133,6 +180,7 @@ def a(value: Any) -> str:
         "NoneType": "None",
         "Tensor": "a tensor",
         "str": "a string",
+        "bytes": "a bytes object",
         "int": "an int",
         "ndarray": "a numpy array",
     }

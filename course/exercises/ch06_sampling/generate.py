@@ -81,14 +81,16 @@ def second(logits):
 def run(answer, rows, n, options):
     """Return what is yielded, how often the model was called and with how many tokens, and whether the prompt is whole."""
     model, tokens = FakeModel(), torch.tensor(rows)
-    before, yielded = tokens.clone(), []
+    before, yielded, calls = tokens.clone(), [], []
     for new in answer(model, tokens, n, **options):
         yielded.append(new)
+        calls.append(len(model.calls))  # a list made in advance would have needed all of them for its first token
         if len(yielded) > n + 3:
             break
     return {
         "tokens": yielded,
         "read in each step": model.calls,
+        "steps before each token came": calls,
         "prompt unchanged": torch.equal(before, tokens),
     }
 

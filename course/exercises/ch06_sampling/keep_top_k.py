@@ -97,6 +97,10 @@ extra = [
 ]
 extra.append(
     Mistake(
-        "k-beyond-v", by_topk_of_k, "`topk` fails if k is larger than V. All tokens stay in that case.", 3
+        "k-beyond-v",
+        by_topk_of_k,
+        "`topk` fails if k is larger than V, and all tokens should stay in that case. Besides, of equal logits it "
+        "doesn't always keep those with the smaller ids: sort with `stable=True` instead.",
+        3,
     )
 )

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from course.exercise import Mistake
 from course.exercises.ch06_sampling.keep_top_k import ties
 from course.exercises.common import numbers
 
@@ -48,3 +49,22 @@ def by_where(logits, t):
 
 
 styles = [by_scatter, by_rows, by_where]
+
+
+def tiny(least, added):
+    """Return an answer that divides by a tiny number instead of by 0."""
+    return lambda logits, t: logits / (t + least if added else max(t, least))
+
+
+# not as diffs, because everybody takes another tiny number
+extra = [
+    Mistake(
+        "tiny-instead-of-zero",
+        tiny(10.0**-digits, added),
+        "You replace 0 with a tiny number. Ties stay tied then, and the logits become huge. Keep the largest logit, "
+        "and set the others to -inf.",
+        2,
+    )
+    for digits in range(3, 13)
+    for added in (False, True)
+]

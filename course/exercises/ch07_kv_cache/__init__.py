@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course.exercises.common import lower, numbers
+from gpt2lib.cache import KVCache
 from gpt2lib.config import GPT2Config
 
 
@@ -39,8 +40,13 @@ class SmallModel(nn.Module):
         self.head = numbers(C, V, seed=99)
         self.requires_grad_(False)
 
+    def new_cache(self, batch_size=1, max_length=None):
+        return KVCache(self.config, batch_size, max_length=max_length)
+
     def forward(self, tokens, cache=None, *, last_only=False):
         start = 0 if cache is None else cache.length
+        if tokens.ndim != 2:
+            raise ValueError(f"the model got tokens of shape {tuple(tokens.shape)}, but it reads (B, T)")
         B, T = tokens.shape
         self.calls.append(T)
         self.held.append(None if cache is None else start)
