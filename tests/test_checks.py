@@ -271,6 +271,51 @@ def test_a_symptom_is_looked_for_in_each_of_several_results():
         assert verdict.diagnosis == diagnosis and "second" in verdict.message
 
 
+@pytest.mark.parametrize(
+    "wanted, code, diagnosis, says",
+    [
+        ([1, 2, 3], "[1, 2]", "length", "2 entries, but should have 3"),
+        ([1, 2, 3], "[3, 2, 1]", "order", "another order"),
+        ([1, 2, 3], "[1, '2', 3]", "type", "a string where an int belongs"),
+        ([1, 2, 3], "[1, 2.0, torch.tensor(4)]", "type", "a tensor where an int belongs"),
+        ([1, 2, 3], "[1, 2.0, 4]", None, "right result yet"),
+        ([(b"a", 1)], "[('a', 1)]", "type", "a string where a bytes object belongs"),
+        ({"a": 1, "b": 2}, "{'a': 1}", "keys", "no entry for 'b'"),
+        ({"a": 1}, "{'a': 1, 'c': 2}", "keys", "an entry for 'c', which shouldn't"),
+        ({b"a": 1}, "{'a': 1}", "type", "a string where a bytes object belongs"),
+        ([{"a": 1}], "[Counter(a=2)]", None, "right result yet"),
+    ],
+)
+def test_lists_and_dicts_are_compared_part_by_part(wanted, code, diagnosis, says):
+    class Wanted(Doubled):
+        @property
+        def reference(self):
+            return lambda x, factor: wanted
+
+    exercise = Wanted(**vars(DOUBLED))
+    verdict = examine(
+        exercise, answer(f"from collections import Counter\ndef stretch(x, factor):\n return {code}")
+    )
+    assert (verdict.diagnosis, verdict.passed) == (diagnosis, False) and says in verdict.message
+
+
+@pytest.mark.parametrize(
+    "wrong, diagnosis, says",
+    [
+        ("[size, size]", "type", "returns a list, but should return an int"),
+        ("size * 7", "factor", "7 times"),
+        ("size / 7", "factor", "1/7 of"),
+        ("size + 7", None, "isn't the right result yet."),
+        ("-size", None, "isn't the right result yet."),
+        ("0", None, "isn't the right result yet."),
+    ],
+)
+def test_a_wrong_count_is_compared_with_the_right_one(wrong, diagnosis, says):
+    count = replace(DOUBLED, run=lambda answer, *_: 120 if answer is stretch else answer(120), mistakes=[])
+    verdict = examine(count, answer(f"def stretch(size):\n return {wrong}"))
+    assert verdict.diagnosis == diagnosis and says in verdict.message.splitlines()[0]
+
+
 def test_numpys_scalars_are_taken_for_pythons():
     words = lambda probabilities: np.array(list(probabilities))[np.argmax([*probabilities.values()])]  # noqa: E731
     assert examine("most_likely", words).passed
@@ -287,6 +332,8 @@ def test_numpys_scalars_are_taken_for_pythons():
         ("return x.sort(-1, stable=True)", "dim by its name"),
         ("return x.sort(-1, descending=True, stable=True)", "dim by its name"),
         ("return {[1]: x}", "Make a tuple"),
+        ("for key, value in {'abc': x}: pass", "over .items()"),
+        ("return ''.join([b'x'])", "use b''.join"),
     ],
 )
 def test_common_errors_of_torch_are_explained(wrong, says):
