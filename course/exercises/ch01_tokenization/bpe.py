@@ -47,9 +47,7 @@ def by_index(symbols, ranks):
 def by_recursion(symbols, ranks):
     symbols = tuple(symbols)
     known = {pair: ranks[pair] for pair in zip(symbols, symbols[1:]) if pair in ranks}
-    if not known:
-        return symbols
-    return by_recursion(merge_pair(symbols, min(known, key=known.get)), ranks)
+    return by_recursion(merge_pair(symbols, min(known, key=known.get)), ranks) if known else symbols
 
 
 def in_order_of_rank(symbols, ranks):
@@ -59,4 +57,13 @@ def in_order_of_rank(symbols, ranks):
     return symbols
 
 
-styles = [by_index, by_recursion, in_order_of_rank]
+by_list = """
+    symbols = list(symbols)
+    while True:
+        known = [pair for pair in zip(symbols, symbols[1:]) if pair in ranks]
+        if not known:
+            return symbols
+        pair = min(known, key=ranks.get)
+        symbols = merge_pair(symbols, pair)
+"""
+styles = [by_list, by_index, by_recursion, in_order_of_rank]

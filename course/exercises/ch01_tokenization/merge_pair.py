@@ -7,7 +7,7 @@ def sym(text):
 
 
 def cases():
-    """The text's runs of three and of four; in the middle; longer symbols; half a pair; nothing to do."""
+    """The text's runs of three and of four; in the middle; longer symbols; spaces; half a pair; nothing to do."""
     return [
         (sym("aaa"), (b"a", b"a")),
         (sym("aaaa"), (b"a", b"a")),
@@ -15,6 +15,7 @@ def cases():
         (sym("abab"), (b"a", b"b")),
         ([b"ab", b"c", b"ab", b"c", b"c"], (b"ab", b"c")),
         ([b"a", b"bc", b"ab", b"c"], (b"ab", b"c")),
+        ([b"ba", b"b", b" ", b"a", b"b", b"\n", b"c", b"d", b"c"], (b"a", b"b")),
         (sym("acab"), (b"a", b"b")),
         (sym("ba"), (b"a", b"b")),
         (sym("b"), (b"a", b"b")),

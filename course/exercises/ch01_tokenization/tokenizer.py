@@ -21,7 +21,7 @@ def cases():
         special: [
             "hi<|endoftext|>hi",
             "<|endoftext|>",
-            " hi<|endoftext|><|endoftext|> hi hi<|endoftext|>",
+            " hi<|endoftext|><|endoftext|>\n hi hi<|endoftext|>",
             "hi",
         ],
     }
