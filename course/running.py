@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from ctypes import c_ulong, py_object, pythonapi
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ def attempt(exercise: Exercise, answer: Callable, cases: Sequence[tuple] | None 
             except (Stopped, KeyboardInterrupt):
                 raise
             except BaseException as error:  # SystemExit and asyncio's CancelledError, too
+                traceback.clear_frames(error.__traceback__)  # or what it had made would fill the memory
                 results.append(Raised(error))
             changed.append(differs(given, arguments))
     return Attempt(list(cases), results, printed.getvalue(), changed, time.process_time() - began)
