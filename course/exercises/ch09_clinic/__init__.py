@@ -81,3 +81,8 @@ def comparisons(probe_with, only=None):
     return [
         Mistake(name, probe_with(close), says, 3) for name, close, says in COMPARISONS if only in (None, name)
     ]
+
+
+def too_wide(probe_with, *tolerances):
+    """Return the same probe with wider tolerances yet, as mistakes."""
+    return [Mistake("wide-tolerance", probe_with(within(atol)), WIDE, 3) for atol in tolerances]

@@ -1,5 +1,7 @@
 """9.6 name_the_cause: what is computed. What is said stands in name_the_cause.md."""
 
+from dataclasses import dataclass, field
+
 import torch
 
 from course.exercises.ch09_clinic import run_probe
@@ -20,7 +22,23 @@ from course.exercises.ch09_clinic.patients import (
 )
 
 arguments = ("model", "texts")
-run = run_probe
+WORDS = ("mask", "positions", "cache", "batch", "head", "healthy")
+
+
+@dataclass(frozen=True)
+class OtherWord:
+    """A word that is none of the six. All of them are one mistake, so they count as equal."""
+
+    word: str = field(compare=False)
+
+    def __repr__(self):
+        return repr(self.word)
+
+
+def run(answer, patient, texts):
+    """Return an answer's word; a probe's name is known, and any other word is an OtherWord."""
+    word = run_probe(answer, patient, texts)
+    return OtherWord(word) if isinstance(word, str) and word not in WORDS and "_" not in word else word
 
 
 def cases():
@@ -40,12 +58,7 @@ def cases():
     ]
 
 
-def other_word(got, want):
-    """Return the words of an answer that are none of the six."""
-    return repr(got)
-
-
-fields = {"word": other_word}
+fields = {"word": lambda got, want: repr(got)}
 styles = [
     """
     found = "healthy"

@@ -138,7 +138,7 @@ def rounds_to_whole(self, logits, tokens, start, cached):
 
 HEALTHY = patient("a healthy model of 2 layers")
 ROUNDS = patient("a healthy model whose last digits differ from call to call", {"rounds": True})
-BLANK = patient("a healthy model whose weights are all 0", spread=0.0)
+BLANK = patient("a healthy model whose weights are all 0", spread=0.0, room=99)
 WHOLE = patient("a healthy model that rounds its logits to whole numbers", {"finish": rounds_to_whole})
 LARGER = patient("a healthy model of 3 layers with 3 heads", layers=3, heads=3, width=12)
 

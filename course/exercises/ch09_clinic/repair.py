@@ -121,7 +121,7 @@ def run(answer, patient, tokens):
     sick = patient.model()
     before, kind = sick(tokens), type(sick)
     theirs = {name: weight.clone() for name, weight in sick.named_parameters()}
-    with torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):  # as in the notebook
         torch.manual_seed(0)  # for the weights of a new model
         healed = answer(sick)
     if not isinstance(healed, nn.Module):
@@ -132,17 +132,17 @@ def run(answer, patient, tokens):
         if name not in theirs or not torch.equal(weight, theirs[name])
     ]
     untouched = type(sick) is kind and as_before(sick, tokens, before)
-    result = {
+    logits = None if lost else healed(tokens).detach()
+    with torch.no_grad():
+        for weight in healed.parameters():
+            weight.add_(1.0)
+    apart = lost or as_before(sick, tokens, before)
+    return {
         "weights that are not the patient's": lost,
         "the patient afterwards": "as before" if untouched else "changed",
+        "logits": logits,
+        "if a weight of the new model changes": f"the patient {'stays' if apart else 'changes'}",
     }
-    if not lost:
-        result["logits"] = healed(tokens).detach()
-        with torch.no_grad():
-            healed.wte.weight.add_(1.0)
-            apart = as_before(sick, tokens, before)
-        result["if a weight of the new model changes"] = f"the patient {'stays' if apart else 'changes'}"
-    return result
 
 
 styles = [

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from course.exercises.ch09_clinic import comparisons, verdict
+from course.exercises.ch09_clinic import comparisons, too_wide, verdict
 from course.exercises.ch09_clinic.patients import (
     HEALTHY,
     LARGER,
@@ -184,4 +184,15 @@ def probe_with(close):
     return probe
 
 
-extra = comparisons(probe_with)
+def prefixes_with(close):
+    """Return the probe that cuts the text off instead, with another comparison."""
+
+    def probe(model, tokens):
+        whole = model(tokens)
+        return all(bool(close(model(tokens[:, :n]), whole[:, :n])) for n in range(1, tokens.shape[1]))
+
+    return probe
+
+
+extra = comparisons(prefixes_with, "no-tolerance") + comparisons(prefixes_with, "most-likely-only")
+extra += comparisons(probe_with) + too_wide(probe_with, 0.05, 0.1, 0.2, 0.5, 1.0)

@@ -13,7 +13,7 @@ def likeliest(probabilities):
 
 
 def cases():
-    """The text's example; all kept; none; the middle one not; another one would follow; no guesses at all.
+    """The text's example; all kept; none; the middle one not; another one would follow; none at all; one ruled out.
 
     What draws takes the most likely token. The distributions are such that target, draft and what is
     missing have different ones.
@@ -44,16 +44,16 @@ def cases():
         (*many, [0, 8, 5, 7], [0.01, 0.02, 0.03, 0.02], likeliest),
         (*many, [6, 6, 2, 3], [0.99, 0.02, 0.6, 0.01], likeliest),
         (after[None], [], [], [], likeliest),
+        (torch.stack([torch.tensor([0.0, 0.6, 0.4]), after]), [draft], [0], [0.0], likeliest),
     ]
 
 
 def run(answer, targets, drafts, guessed, dice, draw):
-    """Return the tokens as plain numbers, and whether the list of guesses was left as it was."""
-    given = list(guessed)
-    result = answer(targets, drafts, given, list(dice), draw)
-    if isinstance(result, (list, tuple)):
-        result = [int(token) for token in result]
-    return {"tokens": result, "guesses changed": given != guessed}
+    """Return the tokens, as plain numbers where they are numbers."""
+    result = answer(targets, drafts, guessed, dice, draw)
+    if not isinstance(result, (list, tuple)):
+        return result
+    return [int(token) if torch.as_tensor(token).numel() == 1 else token for token in result]
 
 
 by_while = """
