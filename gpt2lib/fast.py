@@ -30,8 +30,7 @@ def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return whole numbers from -127 to 127, and the scale of each row.
 
     weight (N, K) -> int8 (N, K), float32 (N,). numbers * scale[:, None] differs from weight by at most half a
-    step, which is half a scale.
-    A row of zeros has the scale 1. Source: Dettmers et al. 2022, section 2.1 ("absmax").
+    scale. A row of zeros has the scale 1. Source: Dettmers et al. 2022, section 2.1 ("absmax").
     """
     scale = weight.float().abs().amax(dim=1) / 127
     scale = torch.where(scale > 0, scale, 1.0)
