@@ -298,7 +298,8 @@ def from_pretrained(
     safetensors, as written by `save_pretrained` here or in transformers. Without tokenizer files in
     it the tokenizer is GPT-2's. dtype is what the weights become. Warns if model and tokenizer differ
     in size. Raises FileNotFoundError for what is not there, ValueError for what is not a GPT-2 or has
-    another kind of tokenizer, OSError for what cannot be fetched.
+    another kind of tokenizer and for a device that torch can't use here, OSError for what cannot be
+    fetched.
     """
     _check_dtype(dtype)
     _check_device(device)

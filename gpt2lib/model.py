@@ -58,12 +58,6 @@ def check_tokens(tokens: torch.Tensor, config: GPT2Config, cache: "KVCache | Non
             f"tokens are {tokens.dtype}, but the model reads ids as torch.int64 or torch.int32; "
             f"if they are whole numbers, pass tokens.long()"
         )
-    held = [layer.length for layer in getattr(cache, "layers", [])]
-    if len(set(held)) > 1:
-        raise ValueError(
-            f"the layers of the cache hold {min(held)} to {max(held)} tokens: a step was interrupted, and "
-            f"cache.truncate({min(held)}) takes it back; or the cache is another model's"
-        )
     start = cache.length if cache is not None else 0
     end = start + tokens.shape[1]
     if end > config.n_positions:
@@ -73,6 +67,12 @@ def check_tokens(tokens: torch.Tensor, config: GPT2Config, cache: "KVCache | Non
         )
     if torch.compiler.is_compiling():
         return  # a look at the values would split the compiled graph
+    held = [layer.length for layer in getattr(cache, "layers", [])]
+    if len(set(held)) > 1:
+        raise ValueError(
+            f"the layers of the cache hold {min(held)} to {max(held)} tokens: a step was interrupted, and "
+            f"cache.truncate({min(held)}) takes it back; or the cache is another model's"
+        )
     try:
         low, high = tokens.min().item(), tokens.max().item()
     except RuntimeError:  # they have no values: on the meta device, in vmap, while a graph is recorded

@@ -126,6 +126,21 @@ def test_a_forward_pass_needs_no_values(small):
     )
 
 
+def test_a_compiled_step_is_not_compiled_again_for_every_token(small):
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(small, backend=backend, dynamic=True, fullgraph=True)
+    cache, want = small.new_cache(2), small(TOKENS).detach()
+    with torch.no_grad():
+        got = [compiled(TOKENS[:, i : i + 1], cache) for i in range(9)]
+    assert largest(torch.cat(got, dim=1) - want) < 1e-5 and len(graphs) <= 4
+    torch.compiler.reset()
+
+
 def ways_to_copy():
     return [copy.copy, copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))]
 
