@@ -8,10 +8,11 @@ arguments = ("inside", "outside")
 
 
 def cases():
-    """The text's example; a single token each; negative means; texts of different lengths, drawn at random."""
+    """The text's example; a single token each; only negative differences; texts of different lengths, drawn at random."""
     return [
         (torch.tensor([[4.0, 1.0, 3.0]]), torch.tensor([[5.0, -0.1, 0.0], [5.0, 0.1, 0.0]])),
         (torch.tensor([[-0.1, -0.1]]), torch.tensor([[-0.05, -0.15]])),
+        (torch.tensor([[1.0, 2.0]]), torch.tensor([[4.0, 3.0], [4.0, 3.0]])),
         (torch.tensor([[1.0, 0.0, 5.0], [1.0, 3.0, 5.0]]), torch.tensor([[9.0, 0.0, 4.8]])),
         # one loud token in neuron 0; many quiet ones in neuron 1
         (torch.tensor([[6.0, 2.0]] + [[0.0, 2.0]] * 5), torch.tensor([[0.0, 0.5]] * 3)),

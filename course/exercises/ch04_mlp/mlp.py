@@ -7,7 +7,7 @@ import torch
 from course.exercises.common import numbers
 from gpt2lib.config import GPT2Config
 
-arguments = ("n_embd", "x")
+arguments = ("n_embd", "x", "dropout")
 tolerance = 1e-4  # three products one after the other: processors differ by 1e-5
 
 
@@ -21,16 +21,29 @@ def cases():
     ]
 
 
-def run(answer, n_embd, x):
-    """Build the MLP, fill its weights by name and run it; tell the shapes where they are not the checkpoint's."""
+def wishes():
+    """Dropout of the result, as in training."""
+    says = (
+        "With dropout, though, it gives other numbers than the library's, so it would be trained in another way "
+        "(chapter 8). Send the result through `self.resid_dropout` at the end, and nothing else."
+    )
+    return [((6, numbers(3, 2, 6, seed=46), 0.5), says)]
+
+
+def run(answer, n_embd, x, dropout=0.0):
+    """Build the MLP, fill its weights by name and run it; tell the shapes where they are not the checkpoint's.
+
+    Where only the names are others, these don't count: whatever they are, it's one mistake.
+    """
     C, N = n_embd, 4 * n_embd
     want = {"c_fc.bias": (N,), "c_fc.weight": (N, C), "c_proj.bias": (C,), "c_proj.weight": (C, N)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(4)
-        mlp = answer(
-            GPT2Config(vocab_size=11, n_positions=7, n_embd=n_embd, n_layer=1, n_head=n_embd // 3 or 1)
-        )
+        sizes = {"vocab_size": 11, "n_positions": 7, "n_embd": n_embd, "n_layer": 1}
+        mlp = answer(GPT2Config(**sizes, n_head=n_embd // 3 or 1, resid_pdrop=dropout))
         have = {name: tuple(parameter.shape) for name, parameter in sorted(mlp.named_parameters())}
+        if have.keys() != want.keys() and sorted(have.values()) == sorted(want.values()):
+            return {"parameters": "other names"}
         if have != want:
             return {"parameters": have}
         with torch.no_grad():

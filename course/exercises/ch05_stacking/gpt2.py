@@ -8,7 +8,7 @@ from torch import nn
 from course.exercises.common import numbers
 from gpt2lib.config import GPT2Config
 
-arguments = ("T", "cache length", "last_only")
+arguments = ("T", "cache length", "last_only", "dropout")
 
 
 def cases():
@@ -22,6 +22,15 @@ def cases():
         (1, 7, True),
         (4, 5, False),
     ]
+
+
+def wishes():
+    """Dropout after the embedding, as in training."""
+    says = (
+        "With dropout, though, it gives other numbers than the library's, so it would be trained in another way "
+        "(chapter 8). Send the embeddings through `self.drop`, and nothing else."
+    )
+    return [((5, None, False, 0.5), says)]
 
 
 class FakeBlock(nn.Module):
@@ -46,10 +55,10 @@ class FakeCache:
         return f"layer {layer}"
 
 
-def run(answer, T, length, last_only):
+def run(answer, T, length, last_only, dropout=0.0):
     """Return the logits of a model whose blocks are stand-ins, and the caches that they were given."""
-    config = GPT2Config(vocab_size=13, n_positions=9, n_embd=6, n_layer=3, n_head=2, layer_norm_epsilon=0.1)
-    model = answer(config)
+    sizes = {"vocab_size": 13, "n_positions": 9, "n_embd": 6, "n_layer": 3, "n_head": 2}
+    model = answer(GPT2Config(**sizes, layer_norm_epsilon=0.1, embd_pdrop=dropout))
     model.h = nn.ModuleList(FakeBlock(6, seed) for seed in range(3))
     with torch.no_grad():
         for i, name in enumerate(("wte.weight", "wpe.weight", "ln_f.weight", "ln_f.bias")):
@@ -58,6 +67,7 @@ def run(answer, T, length, last_only):
         tokens = torch.randint(13, (2, T), generator=torch.Generator().manual_seed(T))
         cache = None if length is None else FakeCache(length)
         options = {"last_only": True} if last_only else {}
+        torch.manual_seed(5)
         logits = model(tokens, cache, **options)
     return {"logits": logits, "caches": [block.seen for block in model.h]}
 

@@ -6,8 +6,9 @@ from gpt2lib.config import GPT2Config
 
 
 def cases():
-    """GPT-2 small, then sizes that have nothing in common."""
+    """The text's example, GPT-2 small, then sizes that have nothing in common."""
     return [
+        (GPT2Config(vocab_size=3, n_positions=4, n_embd=2, n_layer=1, n_head=1),),
         (GPT2Config(),),
         (GPT2Config(vocab_size=11, n_positions=7, n_embd=6, n_layer=2, n_head=3),),
         (GPT2Config(vocab_size=300, n_positions=50, n_embd=8, n_layer=5, n_head=1),),
