@@ -153,8 +153,8 @@ def stream_growth(curves: Mapping[str, Sequence[float]]) -> None:
         fig,
         "The size of the stream in a fresh model of 48 blocks, as a multiple of its size at the start. With the smaller "
         "c_proj it less than doubles, without it it grows to about sixteen times.",
-        "A fresh stack of 48 blocks. Every block adds to the stream; with the smaller `c_proj` all 48 together add about as "
-        "much as the embedding that was there at the start.",
+        "A fresh stack of 48 blocks. Every block adds to the stream. With the smaller `c_proj`, all 48 together don't even "
+        "double it.",
     )
 
 
