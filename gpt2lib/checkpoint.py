@@ -20,12 +20,30 @@ from gpt2lib.files import replacing_together
 from gpt2lib.model import GPT2
 from gpt2lib.tokenizer import TOKENIZER_FILES, Tokenizer, check_tokenizer
 
+TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+# what older checkpoints hold beside the weights: the mask, which GPT-2 can compute
+BUFFERS = (".attn.bias", ".attn.masked_bias")
+
+
+def rename_weight(stored: str, weight: torch.Tensor) -> tuple[str, torch.Tensor] | None:
+    """Return a stored tensor under our name and in our layout, or None if it is a mask.
+
+    Stored weights of linear layers are (in, out), as OpenAI's Conv1D multiplies; nn.Linear holds
+    (out, in).
+    """
+    name = stored.removeprefix("transformer.")
+    if name.endswith(BUFFERS):
+        return None
+    return name, weight.T if name.endswith(TRANSPOSED) else weight
+
+
+# What the code below works with
+
 SIZES = (
     "vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "layer_norm_epsilon",
     "embd_pdrop", "attn_pdrop", "resid_pdrop",
 )  # fmt: skip
 SHIPPED = ("tales",)  # the models that come with gpt2lib
-TRANSPOSED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
 # what GPT-2 does where a config.json could say otherwise
 FIXED = {
     "model_type": ("gpt2",),
@@ -44,20 +62,6 @@ STALE = (
     "generation_config.json",
     "adapter_config.json",
 )
-# what older checkpoints hold beside the weights: the mask, which GPT-2 can compute
-BUFFERS = (".attn.bias", ".attn.masked_bias")
-
-
-def rename_weight(stored: str, weight: torch.Tensor) -> tuple[str, torch.Tensor] | None:
-    """Return a stored tensor under our name and in our layout, or None if it is a mask.
-
-    Stored weights of linear layers are (in, out), as OpenAI's Conv1D multiplies; nn.Linear holds
-    (out, in).
-    """
-    name = stored.removeprefix("transformer.")
-    if name.endswith(BUFFERS):
-        return None
-    return name, weight.T if name.endswith(TRANSPOSED) else weight
 
 
 # Reading config.json

@@ -26,64 +26,6 @@ def layer_norm(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: f
     return (x - mean) / torch.sqrt(variance + eps) * weight + bias
 
 
-# What is said about an input that the model can't read
-def check_tokens(tokens: torch.Tensor, config: GPT2Config, cache: "KVCache | None" = None) -> None:
-    """Raise ValueError unless `tokens` are ids (B, T) that a model of this config can read next.
-
-    They must be int64 or int32, lie in the vocabulary, and fit into n_positions after the tokens that the
-    cache already holds, which must be as many in each layer. Raises TypeError for what is no tensor.
-    """
-    if not isinstance(tokens, torch.Tensor):
-        rows = tokens if isinstance(tokens, (list, tuple)) else ()
-        lengths = [len(row) for row in rows if hasattr(row, "__len__") and getattr(row, "ndim", 1)]
-        if isinstance(tokens, str) or any(isinstance(row, str) for row in rows):
-            remedy = "encode each text first, and pass torch.tensor([tokenizer.encode(text)])"
-        elif len(set(lengths)) > 1:
-            remedy = (
-                f"the texts have {', '.join(map(str, lengths))} tokens, and all of a batch need the same "
-                f"number: pass one text at a time, or give the list to generate, which takes any lengths"
-            )
-        else:
-            remedy = "pass torch.tensor(rows) for several texts, torch.tensor([ids]) for one"
-        raise TypeError(
-            f"tokens are a {type(tokens).__name__}, but the model reads a tensor of ids (B, T); {remedy}"
-        )
-    if tokens.ndim != 2 or tokens.numel() == 0:
-        raise ValueError(
-            f"tokens have shape {tuple(tokens.shape)}, but the model reads (B, T) with at least one token "
-            f"in each row; for one text pass torch.tensor([ids])"
-        )
-    if tokens.dtype not in (torch.int64, torch.int32):
-        raise ValueError(
-            f"tokens are {tokens.dtype}, but the model reads ids as torch.int64 or torch.int32; "
-            f"if they are whole numbers, pass tokens.long()"
-        )
-    start = cache.length if cache is not None else 0
-    end = start + tokens.shape[1]
-    if end > config.n_positions:
-        seen = f"{start} tokens in the cache and {tokens.shape[1]} new ones" if start else f"{end} tokens"
-        raise ValueError(
-            f"got {seen}, but this model reads at most {config.n_positions} (n_positions); shorten the text"
-        )
-    if torch.compiler.is_compiling():
-        return  # a look at the values would split the compiled graph
-    held = [layer.length for layer in getattr(cache, "layers", [])]
-    if len(set(held)) > 1:
-        raise ValueError(
-            f"the layers of the cache hold {min(held)} to {max(held)} tokens: a step was interrupted, and "
-            f"cache.truncate({min(held)}) takes it back; or the cache is another model's"
-        )
-    try:
-        low, high = tokens.min().item(), tokens.max().item()
-    except RuntimeError:  # they have no values: on the meta device, in vmap, while a graph is recorded
-        return
-    if low < 0 or high >= config.vocab_size:
-        raise ValueError(
-            f"tokens go from {low} to {high}, but this model's vocabulary has the ids 0 to "
-            f"{config.vocab_size - 1}; encode the text with the tokenizer that belongs to the model"
-        )
-
-
 class Block(nn.Module):
     """Add to each token what attention gathers, then what the MLP makes of it.
 
@@ -179,4 +121,62 @@ class GPT2(nn.Module):
         weight = self.wte.weight
         return KVCache(
             self.config, batch_size, max_length=max_length, dtype=weight.dtype, device=weight.device
+        )
+
+
+# What is said about an input that the model can't read
+def check_tokens(tokens: torch.Tensor, config: GPT2Config, cache: "KVCache | None" = None) -> None:
+    """Raise ValueError unless `tokens` are ids (B, T) that a model of this config can read next.
+
+    They must be int64 or int32, lie in the vocabulary, and fit into n_positions after the tokens that the
+    cache already holds, which must be as many in each layer. Raises TypeError for what is no tensor.
+    """
+    if not isinstance(tokens, torch.Tensor):
+        rows = tokens if isinstance(tokens, (list, tuple)) else ()
+        lengths = [len(row) for row in rows if hasattr(row, "__len__") and getattr(row, "ndim", 1)]
+        if isinstance(tokens, str) or any(isinstance(row, str) for row in rows):
+            remedy = "encode each text first, and pass torch.tensor([tokenizer.encode(text)])"
+        elif len(set(lengths)) > 1:
+            remedy = (
+                f"the texts have {', '.join(map(str, lengths))} tokens, and all of a batch need the same "
+                f"number: pass one text at a time, or give the list to generate, which takes any lengths"
+            )
+        else:
+            remedy = "pass torch.tensor(rows) for several texts, torch.tensor([ids]) for one"
+        raise TypeError(
+            f"tokens are a {type(tokens).__name__}, but the model reads a tensor of ids (B, T); {remedy}"
+        )
+    if tokens.ndim != 2 or tokens.numel() == 0:
+        raise ValueError(
+            f"tokens have shape {tuple(tokens.shape)}, but the model reads (B, T) with at least one token "
+            f"in each row; for one text pass torch.tensor([ids])"
+        )
+    if tokens.dtype not in (torch.int64, torch.int32):
+        raise ValueError(
+            f"tokens are {tokens.dtype}, but the model reads ids as torch.int64 or torch.int32; "
+            f"if they are whole numbers, pass tokens.long()"
+        )
+    start = cache.length if cache is not None else 0
+    end = start + tokens.shape[1]
+    if end > config.n_positions:
+        seen = f"{start} tokens in the cache and {tokens.shape[1]} new ones" if start else f"{end} tokens"
+        raise ValueError(
+            f"got {seen}, but this model reads at most {config.n_positions} (n_positions); shorten the text"
+        )
+    if torch.compiler.is_compiling():
+        return  # a look at the values would split the compiled graph
+    held = [layer.length for layer in getattr(cache, "layers", [])]
+    if len(set(held)) > 1:
+        raise ValueError(
+            f"the layers of the cache hold {min(held)} to {max(held)} tokens: a step was interrupted, and "
+            f"cache.truncate({min(held)}) takes it back; or the cache is another model's"
+        )
+    try:
+        low, high = tokens.min().item(), tokens.max().item()
+    except RuntimeError:  # they have no values: on the meta device, in vmap, while a graph is recorded
+        return
+    if low < 0 or high >= config.vocab_size:
+        raise ValueError(
+            f"tokens go from {low} to {high}, but this model's vocabulary has the ids 0 to "
+            f"{config.vocab_size - 1}; encode the text with the tokenizer that belongs to the model"
         )
