@@ -60,6 +60,18 @@ MEANINGS = {
     "'NoneType' object|unsupported operand type.*NoneType": (
         "Something here is None: a function without return, or a cache that isn't there."
     ),
+    "'(builtin_function_or_)?method' object is not": "It's the method itself, without a call: parentheses are missing.",
+    "'math' has no attribute 'ln'": "The natural logarithm is math.log.",
+    "Index tensor must have the same number": "gather's index needs as many axes as its tensor: index[..., None].",
+    "stack expects each tensor to be equal size": "A slice that runs over the end is cut short without a word.",
+    "'from' to be less than 'to'": "randint is left without a number to draw: is its upper bound too small?",
+    r"randint\(\) received an invalid": "The size is a tuple: (n,) for n numbers.",
+    "element 0 of tensors does not require grad": (
+        "backward finds nothing to go back through: that was computed under no_grad, or made into a bare number."
+    ),
+    "Expected input batch_size": (
+        "cross_entropy needs one target for each row of logits: were both cut alike, and passed in this order?"
+    ),
     "modified by an inplace operation": "Training still needs the old numbers: write x = x + y, not x += y.",
 }  # pattern in an error's text -> what it means, in a beginner's words; the first that fits counts
 
