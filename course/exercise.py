@@ -3,7 +3,7 @@
 import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from textwrap import dedent
@@ -37,7 +37,7 @@ class Mistake:
 
     id: str
     wrong: Callable  # the wrong answer itself, runnable
-    says: str | Callable[..., str]  # two sentences; or a function of (got, want) that returns them
+    says: str | Callable[..., str] = ""  # or a function of (got, want); "": as for its id in the .md
     hint: int = 1  # the hint that helps most: 1, 2 or 3
 
 
@@ -154,7 +154,11 @@ def read_exercise(path: Path) -> Exercise:
             ]
         elif heading != "## Mistakes":
             raise CourseError(f"{path.name} has the heading {heading!r}; {HEADINGS}")
-    mistakes += getattr(module, "extra", ())
+    told = {mistake.id: mistake for mistake in reversed(mistakes)}
+    mistakes += [
+        extra if extra.says else replace(extra, says=told[extra.id].says, hint=told[extra.id].hint)
+        for extra in getattr(module, "extra", ())
+    ]
     return Exercise(
         number, name, int(level), int(minutes), one_line(done), tuple(hints), mistakes=mistakes, **code
     )
