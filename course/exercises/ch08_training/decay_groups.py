@@ -54,9 +54,11 @@ def run(answer, model, weight_decay):
             return "a set, which has no order"
         return sorted(map(called, group["params"]))
 
+    groups = answer(model, weight_decay)
+    if not all(isinstance(group, dict) and "params" in group for group in groups):
+        raise TypeError("your groups aren't dicts with the keys 'params' and 'weight_decay'")
     return [
-        {"weight_decay": group.get("weight_decay", "not given"), "params": told(group)}
-        for group in answer(model, weight_decay)
+        {"weight_decay": group.get("weight_decay", "not given"), "params": told(group)} for group in groups
     ]
 
 

@@ -18,9 +18,10 @@ def run(answer, steps, lr, B, T):
     model, tokens = small_model_and_tokens(B, T)
     with torch.enable_grad():
         losses = answer(model, tokens[:, :-1], tokens[:, 1:], steps, lr)
+    facts = {"losses": losses, "weights": [parameter.detach() for parameter in model.parameters()]}
     if isinstance(losses, (list, tuple)):
-        losses = [loss.item() if isinstance(loss, torch.Tensor) else loss for loss in losses]
-    return {"losses": losses, "weights": [parameter.detach() for parameter in model.parameters()]}
+        facts["tensors among the losses"] = sum(isinstance(loss, torch.Tensor) for loss in losses)
+    return facts
 
 
 def by_sgd(model, inputs, targets, steps, lr):

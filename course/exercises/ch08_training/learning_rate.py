@@ -83,48 +83,21 @@ def past_end(step, end):
     return step > end
 
 
-FALLS = {
-    "full-cosine": lambda done, peak, floor: half(2 * done, peak, floor),
-    "no-pi": lambda done, peak, floor: half(done / math.pi, peak, floor),
-    "rises": lambda done, peak, floor: half(1 - done, peak, floor),
-    "plain-cosine": lambda done, peak, floor: floor + (peak - floor) * math.cos(math.pi * done),
-    "floor-left-out": lambda done, peak, floor: (peak - floor) * half(done),
-    "floor-as-a-share": lambda done, peak, floor: peak * half(done, 1.0, floor),
-    "no-parentheses": lambda done, peak, floor: floor + (peak - floor) * 0.5 + math.cos(math.pi * done),
-}
-SAYS = {
-    "full-cosine": "You run through a whole cosine, down and up again. Use half of it: cos from 0 to pi.",
-    "no-pi": "Your cosine only goes from 0 to 1 radian. Half a cosine is cos from 0 to pi: `math.cos(math.pi * done)`.",
-    "rises": "Your rate goes up from the floor to the peak after the warm-up. It has to fall: 1 + cos(pi · done) goes from 2 to 0 as done goes from 0 to 1.",
-    "plain-cosine": "cos goes from 1 to -1, so your rate falls far below the floor. Use (1 + cos(pi · done)) / 2, which goes from 1 to 0.",
-    "floor-left-out": "Your cosine goes from peak - floor to 0. Add the floor: floor + (peak - floor) · ...",
-    "floor-as-a-share": "You take the floor for a share of the peak. It's a rate itself: floor + (peak - floor) · ...",
-    "no-parentheses": "You take half of the range, and add the cosine to it with a height of 1. Put parentheses around 1 + cos: `0.5 * (1 + math.cos(math.pi * done))`.",
-}
-extra = [
-    Mistake(name, with_own_end(is_over, fall), SAYS[name], 3)
-    for name, fall in FALLS.items()
-    for is_over in (from_end, past_end)
-] + [
-    Mistake(
-        "divided-by-the-whole-run",
-        with_own_end(is_over, done=lambda step, W, N: (step - W) / N),
-        "You divide by total_steps, so the cosine isn't through at the end. It takes total_steps - warmup_steps.",
-        2,
-    )
-    for is_over in (from_end, past_end)
+FALLS = [
+    ("full-cosine", lambda done, peak, floor: half(2 * done, peak, floor)),
+    ("no-pi", lambda done, peak, floor: half(done / math.pi, peak, floor)),
+    ("no-pi", lambda done, peak, floor: half(180 * done / math.pi, peak, floor)),
+    ("rises", lambda done, peak, floor: half(1 - done, peak, floor)),
+    ("plain-cosine", lambda done, peak, floor: floor + (peak - floor) * math.cos(math.pi * done)),
+    ("floor-left-out", lambda done, peak, floor: (peak - floor) * half(done)),
+    ("no-parentheses", lambda done, peak, floor: floor + (peak - floor) * 0.5 + math.cos(math.pi * done)),
+]
+extra = [  # their messages stand in learning_rate.md
+    Mistake(name, with_own_end(is_over, fall)) for name, fall in FALLS for is_over in (from_end, past_end)
 ]
 extra += [
-    Mistake(
-        "no-floor",
-        with_own_end(from_end, lambda done, peak, floor: half(done, peak)),
-        "Your cosine goes down to 0 and jumps to the floor at the end. Stretch it from peak to floor: floor + (peak - floor) · ...",
-        3,
-    ),
-    Mistake(
-        "no-warmup",
-        with_own_end(past_end, warms=False),
-        "There is no warm-up. For step < warmup_steps, the rate rises in a straight line.",
-        1,
-    ),
+    Mistake("divided-by-the-whole-run", with_own_end(from_end, done=lambda step, W, N: (step - W) / N)),
+    Mistake("divided-by-the-whole-run", with_own_end(past_end, done=lambda step, W, N: (step - W) / N)),
+    Mistake("no-floor", with_own_end(from_end, lambda done, peak, floor: half(done, peak))),
+    Mistake("no-warmup", with_own_end(past_end, warms=False)),
 ]
