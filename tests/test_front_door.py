@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from types import SimpleNamespace
@@ -155,14 +156,15 @@ def first_cell(path):
 
 def in_a_foreign_kernel(folder, *cells, hidden=(), **environment):
     """Return what cells print where the course isn't installed, nor the packages that are hidden."""
-    done = subprocess.run(
-        [sys.executable, "-c", FOREIGN],
-        input=json.dumps([hidden, cells]),
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "MPLBACKEND": "agg", **environment},
-    )
+    with tempfile.TemporaryDirectory() as home:
+        done = subprocess.run(
+            [sys.executable, "-c", FOREIGN],
+            input=json.dumps([hidden, cells]),
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "HOME": home, "MPLBACKEND": "agg", **environment},
+        )
     return done.stdout + done.stderr
 
 
