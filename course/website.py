@@ -46,6 +46,7 @@ SOURCE = HERE.root / "site"
 WORK, BUILT = SOURCE / "_work", SOURCE / "_build"
 CHECK = re.compile(r"^(\w+) = check\(\1\)", re.M)
 TALES = re.compile(r'^(\w+), \w+ = (?:gpt2lib\.)?from_pretrained\("tales"', re.M)
+GUARD = re.compile(r"# This page checks itself\b")  # cells for those who write the course
 ANCHOR = re.compile(r'<a id="([\w-]+)"></a>[ \t]*')
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2/")  # of the package sphinx-mathjax-offline
 START = {"loop": {"temperature": 0.8, "top_p": 0.95}, "attention": {"layer": 4, "head": 1}}  # on site/*.md
@@ -138,7 +139,10 @@ def for_sphinx(text: str, up: str = "") -> str:
 
 
 def chapter(path: Path) -> NotebookNode:
-    """Return a chapter as its page: answers and drawings folded, explorables alive, pictures with their alt text."""
+    """Return a chapter as its page: answers and drawings folded, explorables alive, pictures with their alt text.
+
+    Cells in which the page only checks itself are left out.
+    """
     stubs = {cell.id: cell.source for cell in learners_edition(read(path)).cells}
     page, cells = read(path), []
     own = [exercise for exercise in exercises().values() if exercise.chapter == path]
@@ -147,6 +151,8 @@ def chapter(path: Path) -> NotebookNode:
         if cell.cell_type == "markdown":
             cell.source = for_sphinx(cell.source, up="../")
             cells.append(cell)
+            continue
+        if GUARD.match(cell.source) and not cell.outputs:
             continue
         options = {"image": {"alt": alt_of(cell)}}
         if GAP.search(cell.source):
