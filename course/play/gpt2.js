@@ -114,24 +114,22 @@ export class Tokenizer {
 /** Multiply each row by a matrix: x (T, n) and weight (m, n), bias (m,) or none -> (T, m). */
 export function linear(x, weight, bias, m) {
   const n = weight.length / m, T = x.length / n, y = new Float64Array(T * m);
-  for (let t = 0; t < T; t++) {
-    const from = t * n, to = t * m;
-    let o = 0;
-    for (; o + 4 <= m; o += 4) { // four rows of the matrix at once: each number of x is read a quarter as often
-      const r0 = o * n, r1 = r0 + n, r2 = r1 + n, r3 = r2 + n;
+  const row = (o) => weight.subarray(o * n, (o + 1) * n);
+  let o = 0;
+  for (; o + 4 <= m; o += 4) { // four rows of the matrix at once, for all tokens: each number is fetched less often
+    const w0 = row(o), w1 = row(o + 1), w2 = row(o + 2), w3 = row(o + 3);
+    for (let t = 0; t < T; t++) {
+      const from = t * n, to = t * m + o;
       let a = 0, b = 0, c = 0, d = 0;
       for (let i = 0; i < n; i++) {
         const value = x[from + i];
-        a += value * weight[r0 + i];
-        b += value * weight[r1 + i];
-        c += value * weight[r2 + i];
-        d += value * weight[r3 + i];
+        a += value * w0[i], b += value * w1[i], c += value * w2[i], d += value * w3[i];
       }
-      y[to + o] = a, y[to + o + 1] = b, y[to + o + 2] = c, y[to + o + 3] = d;
+      y[to] = a, y[to + 1] = b, y[to + 2] = c, y[to + 3] = d;
     }
-    for (; o < m; o++) for (let i = 0; i < n; i++) y[to + o] += x[from + i] * weight[o * n + i];
-    if (bias) for (let j = 0; j < m; j++) y[to + j] += bias[j];
   }
+  for (; o < m; o++) for (let t = 0; t < T; t++) for (let i = 0; i < n; i++) y[t * m + o] += x[t * n + i] * weight[o * n + i];
+  if (bias) for (let i = 0; i < y.length; i++) y[i] += bias[i % m];
   return y;
 }
 
@@ -187,13 +185,15 @@ export function attend(q, k, v, C, H) {
     for (let h = 0; h < H; h++) {
       const at = t * C + h * D, scores = new Float64Array(S - T + t + 1); // no later token: that is the mask
       for (let s = 0; s < scores.length; s++) {
-        for (let d = 0; d < D; d++) scores[s] += q[at + d] * k[s * C + h * D + d];
-        scores[s] /= Math.sqrt(D);
+        let dot = 0;
+        for (let d = 0, from = s * C + h * D; d < D; d++) dot += q[at + d] * k[from + d];
+        scores[s] = dot / Math.sqrt(D);
       }
       const shares = softmax(scores);
       weights.set(shares, (t * H + h) * S);
       for (let s = 0; s < shares.length; s++) {
-        for (let d = 0; d < D; d++) y[at + d] += shares[s] * v[s * C + h * D + d];
+        const share = shares[s], from = s * C + h * D;
+        for (let d = 0; d < D; d++) y[at + d] += share * v[from + d];
       }
     }
   }
