@@ -20,7 +20,7 @@ from course import check, examine, hint, mapping
 from course.exercise import Exercise, Mistake, exercises, find
 from course.failing import Failed, watch
 from course.score import misjudged
-from course.source import Course
+from course.source import ROOT, Course
 
 
 @pytest.mark.parametrize("number", exercises())
@@ -43,6 +43,12 @@ def test_every_exercise_is_complete(number):
 def test_names_are_used_once():
     names = [exercise.name for exercise in exercises().values()]
     assert len(names) == len(set(names))
+
+
+def test_every_file_of_an_exercise_can_be_read_in_one_go():
+    files = [path for kind in ("md", "py") for path in ROOT.glob(f"course/exercises/ch*/*.{kind}")]
+    lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in files}
+    assert len(files) > 2 * len(exercises()) and not {name: n for name, n in lengths.items() if n > 300}
 
 
 def stretch(x, factor):
