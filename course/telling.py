@@ -22,7 +22,7 @@ from course.running import Attempt
 
 LONGEST = 300  # characters of one value
 MEANINGS = {
-    "Boolean value of Tensor": "A tensor of several numbers is neither true nor false. Did you mean `is not None`?",
+    "Boolean value of Tensor": "A tensor of several numbers is neither true nor false. Did you mean `is not None`, or ~x for `not x`?",
     "only one element tensors": "The functions of math take one number. For a tensor use torch's: torch.tanh, torch.sqrt.",
     r"must be Tensor, not (float|int)": "torch's functions take tensors. For a single number use math: math.sqrt.",
     "before Module.__init__": "A module begins with super().__init__().",
@@ -33,12 +33,12 @@ MEANINGS = {
         "Both factors of a product need the same dtype: b.to(a.dtype) turns b into that of a."
     ),
     "loading state_dict": "The weights and the model differ in names or shapes. Was it built with the same config?",
-    "mat1 and mat2 shapes|expected m1 and m2|size mismatch": (
+    "mat1 and mat2 shapes|expected m1 and m2|size mismatch|Expected size for first two dimensions": (
         "In a @ b the last size of a has to be the size of b before its last. Print both shapes."
     ),
     "size of tensor a": (
         "Shapes are lined up from the last axis on, and a size of 1 fits any. Print both shapes: is an axis missing "
-        "in one of them (keepdim=True, or [:, None]), is there one too many (squeeze), or is a slice too long?"
+        "in one of them (keepdim=True, or [:, None]), is there one too many (squeeze), or is a slice too long or too short?"
     ),
     "tuple index out of range": (
         "Something is shorter than this place. If it's a shape, an axis is missing: tokens[i] is one text of shape "

@@ -118,25 +118,6 @@ def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, sho
     )
 
 
-def right_angles(hills: dict[str, Tensor]) -> None:
-    """Draw a histogram of cosines for each name."""
-    fig, axis = plt.subplots(figsize=(8.0, 3.3))
-    edges = torch.linspace(-0.45, 0.45, 91).numpy()
-    for (name, cosines), color in zip(hills.items(), (PALE, BLUE, ORANGE)):
-        filled = {"color": color} if color == PALE else {"color": color, "histtype": "step", "lw": 2.5}
-        axis.hist(cosines.numpy(), edges, density=True, label=name, **filled)
-    axis.axvline(0, color=GREY, lw=1, ls=":")
-    axis.set(xlabel="cosine", ylabel="how many", yticks=[], ylim=(0, 1.35 * axis.get_ylim()[1]))
-    axis.legend(fontsize=11, frameon=False, loc="upper left")
-    told = "; ".join(f"{name}: around {cosines.mean() + 0.0:.2f}" for name, cosines in hills.items())
-    show(
-        fig,
-        f"Histograms of cosines, as narrow hills. {told}.".replace("-0.00", "0.00"),
-        "Cosines of every token with every position. The blue hill stands left of 0: as trained, the two tables "
-        "lean away from each other. Without each table's mean (orange) it stands at 0, at a right angle.",
-    )
-
-
 def alike_positions(alike: Tensor) -> None:
     """Show the cosines of all pairs of positions, and their mean by distance. alike (T, T)."""
     T = len(alike)

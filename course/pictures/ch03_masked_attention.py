@@ -170,7 +170,7 @@ def from_products_to_shares(words: list[str], tables: dict[str, torch.Tensor]) -
 
 def noise_learned(losses: dict[str, list[float]], level: float, shares: torch.Tensor) -> None:
     """Draw two loss curves and a table of shares (T, T)."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), width_ratios=(1.6, 1))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), width_ratios=(1.9, 1))
     for (name, curve), color, ink, height in zip(losses.items(), (BLUE, ORANGE), (BLUE, BROWN), (2.95, 1.1)):
         left.plot(curve, color=color, lw=1.3)
         left.text(149, height, name, color=ink, ha="right")
