@@ -47,7 +47,9 @@ def pytest_collectstart(collector):
 def words(outputs):
     """Return the words that a cell shows, without its numbers: those differ from one processor to the next."""
     shown = [out.get("text", "") for out in outputs]
-    shown += [out.get("data", {}).get(kind, "") for out in outputs for kind in ("text/plain", "text/markdown")]
+    shown += [
+        out.get("data", {}).get(kind, "") for out in outputs for kind in ("text/plain", "text/markdown")
+    ]
     return re.findall(r"[^\W\d_]+", "\n".join(shown))
 
 
