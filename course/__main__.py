@@ -75,6 +75,9 @@ def main() -> None:
         run(options)
     except (CourseError, OSError) as error:
         sys.exit(f"course: {error}")
+    except KeyboardInterrupt:
+        print("course: interrupted; every file is as it was, or whole", file=sys.stderr)
+        sys.exit(130)
 
 
 def run(options: argparse.Namespace) -> None:

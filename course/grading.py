@@ -122,8 +122,12 @@ def grade(folder: Path, seconds: float = SECONDS, jobs: int | None = None, cours
             problems.append(f"{path.relative_to(folder)}: {error}")
             continue
         newest[person_of(path.relative_to(folder), chapter.stem), chapter] = path
-    with ThreadPoolExecutor(jobs or max(1, (os.cpu_count() or 2) // 2)) as pool:
-        found = list(pool.map(lambda item: examined(*item, seconds, course), newest.items()))
+    pool, running = ThreadPoolExecutor(jobs or max(1, (os.cpu_count() or 2) // 2)), Running()
+    try:
+        found = list(pool.map(lambda item: examined(*item, seconds, course, running), newest.items()))
+    finally:  # after Ctrl+C nobody waits for the rest of the class
+        running.stop()
+        pool.shutdown(cancel_futures=True)
     problems += [
         f"{newest[key].relative_to(folder)}: {said}" for key, (_, said) in zip(newest, found) if said
     ]
@@ -142,7 +146,21 @@ def person_of(path: Path, chapter: str) -> str:
     return NAME_AROUND.sub("", path.stem.replace(chapter, "")) or path.stem
 
 
-def examined(whose: tuple[str, Path], path: Path, seconds: float, course: Course) -> tuple[list[Mark], str]:
+class Running(set):
+    """The processes that examine notebooks just now."""
+
+    stopped = False
+
+    def stop(self) -> None:
+        """End all of them; no others are to be started."""
+        self.stopped = True
+        for process in list(self):
+            stop(process)
+
+
+def examined(
+    whose: tuple[str, Path], path: Path, seconds: float, course: Course, running: Running
+) -> tuple[list[Mark], str]:
     """Return the marks of one notebook, made in processes of their own, and what went wrong beside them.
 
     An answer that ends its process is marked so, and another process goes on with the next exercise.
@@ -167,11 +185,13 @@ def examined(whose: tuple[str, Path], path: Path, seconds: float, course: Course
                 errors="replace",
                 start_new_session=True,
             )
+            running.add(process)
             try:
                 out, _ = process.communicate(sign, timeout=max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 stop(process)
                 out, _ = process.communicate()
+            running.remove(process)
             done = False
             for line in out.splitlines():
                 with contextlib.suppress(json.JSONDecodeError, TypeError, KeyError):
@@ -182,7 +202,9 @@ def examined(whose: tuple[str, Path], path: Path, seconds: float, course: Course
                         break
                     number = found["number"]
                     marks[number] = Mark(person, number, found["state"], found["message"])
-            if time.monotonic() >= until:
+            if running.stopped:
+                said = "interrupted"
+            elif time.monotonic() >= until:
                 said = f"stopped after {seconds:g} seconds; what was examined by then counts"
             elif done:
                 said = ""

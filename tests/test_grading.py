@@ -2,8 +2,10 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -137,6 +139,23 @@ def test_one_that_takes_too_long_keeps_what_was_examined(tmp_path):
         ("0.1", "right"),
         ("0.2", "never-returns"),
     ]
+
+
+def test_interrupted_it_waits_for_nobody(tmp_path):
+    begun = tmp_path / "begun"
+    waits = f"    open({str(begun)!r}, 'w').close()\n    import time\n    time.sleep(1000)\n"
+    for person in "abc":
+        hand_in(tmp_path, f"{person}/a.ipynb", ZERO, HERE.solutions, (gap("most_likely"), waits))
+    command = [sys.executable, "-m", "course", "grade", str(tmp_path), "--jobs", "1"]
+    process = subprocess.Popen(command, cwd=HERE.root, stderr=subprocess.PIPE, text=True)
+    while not begun.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=100)  # the class would take 900 seconds
+    assert (
+        process.returncode == 130 and said.strip() == "course: interrupted; every file is as it was, or whole"
+    )
 
 
 def test_an_empty_folder_is_told(tmp_path):
