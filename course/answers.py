@@ -178,9 +178,18 @@ def with_helpers(module: Module, notebook: nbformat.NotebookNode) -> str:
             if not found:
                 if missing:
                     names = " and ".join(f"`{name}`" for name in missing)
-                    raise CourseError(f"it uses {names}, which no cell defines at the left margin") from None
+                    says = f"it uses {names}, which no cell defines at the left margin"
+                    if star := star_import(notebook):
+                        says += f"; if it comes from `{star}`, import it by its name"
+                    raise CourseError(says) from None
                 raise
             helpers[:0] = found
+
+
+def star_import(notebook: nbformat.NotebookNode) -> str:
+    """Return the text of an import of everything in a notebook, or nothing."""
+    every = [s for cell in code_cells(notebook) for s in statements(cell) if isinstance(s, ast.ImportFrom)]
+    return next((ast.unparse(s) for s in every if s.names[0].name == "*"), "")
 
 
 def helper(name: str, notebook: nbformat.NotebookNode) -> str | None:
@@ -193,6 +202,10 @@ def helper(name: str, notebook: nbformat.NotebookNode) -> str | None:
             if isinstance(statement, (ast.Import, ast.ImportFrom)):
                 if name in [alias.asname or alias.name.split(".")[0] for alias in statement.names]:
                     return ast.unparse(statement)
+            elif isinstance(statement, ast.AugAssign) and ast.unparse(statement.target) == name:
+                raise CourseError(
+                    f"it uses `{name}`, which `{ast.unparse(statement)}` changes; give it its last value at once"
+                )
             elif name in names_of(statement):
                 if is_definition(statement):
                     return lines_of(cell, statement)

@@ -1,6 +1,7 @@
 """The learner's code becomes the library, comes back, and moves into a new edition; nothing is lost."""
 
 import ast
+import dataclasses
 import errno
 import json
 import os
@@ -253,6 +254,25 @@ def test_the_map_is_shown_on_another_drive_and_in_a_terminal_without_its_signs(t
     assert done.returncode == 0 and "exercises done" in done.stdout, done.stderr
     monkeypatch.setattr("os.path.relpath", lambda *_: (_ for _ in ()).throw(ValueError("on mount 'D:'")))
     assert f"href='{source.HERE.notebooks.as_uri()}/03_" in progress()._repr_html_()
+
+
+LEFT_OUT = {
+    "K = 5\nK -= 5": "uses `K`, which `K -= 5` changes",
+    "from torch import *": "uses `K`, which no cell defines.*`from torch import \\*`, import it by its name",
+    "for K in [0]:\n    pass": "uses `K`, which no cell defines at the left margin$",
+}
+
+
+@pytest.mark.parametrize("before", LEFT_OUT)
+def test_a_helper_that_cannot_come_along_is_named(learner, before):
+    solution, mine = learner
+    text = "def causal_mask(T, S, device=None):\n    return torch.ones(T, S).tril(diagonal=S - T + K) > 0"
+    mine.cells = [nbformat.v4.new_code_cell(each) for each in (before, text)]
+    (module,) = keeping.modules_of(solution, "03")
+    answer = {"causal_mask": answers.find_answer("causal_mask", mine)}
+    cells = [answers.spliced(c, answer) if "causal_mask" in answers.defined(c) else c for c in module.cells]
+    with pytest.raises(source.CourseError, match=LEFT_OUT[before]):
+        answers.with_helpers(dataclasses.replace(module, cells=cells), mine)
 
 
 def test_two_keeps_at_once_take_turns(tmp_path):
