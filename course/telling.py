@@ -72,6 +72,9 @@ MEANINGS = {
     "Expected input batch_size": (
         "cross_entropy needs one target for each row of logits: were both cut alike, and passed in this order?"
     ),
+    r"(operand type|object of type|must be Tensor, not).*\b(Embedding|Linear|LayerNorm)\b": (
+        "A layer is not a tensor. Call it, layer(x), or take its matrix, layer.weight."
+    ),
     "modified by an inplace operation": "Training still needs the old numbers: write x = x + y, not x += y.",
 }  # pattern in an error's text -> what it means, in a beginner's words; the first that fits counts
 

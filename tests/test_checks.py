@@ -338,6 +338,8 @@ def test_numpys_scalars_are_taken_for_pythons():
         ("return x.sort(-1, stable=True)", "dim by its name"),
         ("return x.sort(-1, descending=True, stable=True)", "dim by its name"),
         ("return {[1]: x}", "Make a tuple"),
+        ("return 2.0 * torch.nn.Linear(2, 2)", "A layer is not a tensor"),
+        ("return torch.ones(2, 2) @ torch.nn.Embedding(2, 2)", "A layer is not a tensor"),
         ("for key, value in {'abc': x}: pass", "over .items()"),
         ("return ''.join([b'x'])", "use b''.join"),
     ],

@@ -38,7 +38,7 @@ def run(answer, n_embd, x, dropout=0.0):
     C, N = n_embd, 4 * n_embd
     want = {"c_fc.bias": (N,), "c_fc.weight": (N, C), "c_proj.bias": (C,), "c_proj.weight": (C, N)}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(4)
+        torch.default_generator.manual_seed(4)
         sizes = {"vocab_size": 11, "n_positions": 7, "n_embd": n_embd, "n_layer": 1}
         mlp = answer(GPT2Config(**sizes, n_head=n_embd // 3 or 1, resid_pdrop=dropout))
         have = {name: tuple(parameter.shape) for name, parameter in sorted(mlp.named_parameters())}
@@ -49,7 +49,7 @@ def run(answer, n_embd, x, dropout=0.0):
         with torch.no_grad():
             for name, parameter in mlp.named_parameters():
                 parameter.copy_(numbers(*parameter.shape, seed=zlib.crc32(name.encode())))
-            torch.manual_seed(5)
+            torch.default_generator.manual_seed(5)
             return {"parameters": have, "result": mlp(x)}
 
 

@@ -67,7 +67,7 @@ def run(answer, T, length, last_only, dropout=0.0):
         tokens = torch.randint(13, (2, T), generator=torch.Generator().manual_seed(T))
         cache = None if length is None else FakeCache(length)
         options = {"last_only": True} if last_only else {}
-        torch.manual_seed(5)
+        torch.default_generator.manual_seed(5)
         logits = model(tokens, cache, **options)
     return {"logits": logits, "caches": [block.seen for block in model.h]}
 
