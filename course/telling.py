@@ -124,28 +124,29 @@ def symptom(
     if isinstance(want, bool) != isinstance(result, bool) or (type(result) is not type(want) and not alike):
         should = "should return" if result is whole else "should be"
         return "type", f"{it} {a(result)}, but {should} {a(want)}."
-    known = of_parts(result, want, exercise.tolerance) or of_counts(result, want)
+    whose = "Its result" if result is whole else "One of its results"
+    known = of_parts(result, want, exercise.tolerance, whose) or of_counts(result, want)
     return known or (None, "That isn't the right result yet.")
 
 
-def of_parts(got: Any, want: Any, tolerance: float) -> tuple[str, str] | None:
+def of_parts(got: Any, want: Any, tolerance: float, whose: str) -> tuple[str, str] | None:
     """Return what is wrong with a dict or a list at first sight: its keys, types, length or order."""
     if isinstance(want, Mapping):
         lacking, surplus = ([k for k in one if k not in other] for one, other in ((want, got), (got, want)))
         if kinds := other_part(surplus, lacking, tolerance):
             return "type", f"In its keys there is {kinds}."
         if lacking:
-            return "keys", f"Its result has no entry for {brief(lacking[0])}."
+            return "keys", f"{whose} has no entry for {brief(lacking[0])}."
         if surplus:
-            return "keys", f"Its result has an entry for {brief(surplus[0])}, which shouldn't be there."
+            return "keys", f"{whose} has an entry for {brief(surplus[0])}, which shouldn't be there."
     if isinstance(want, (list, tuple)):
         if kinds := other_part(got, want, tolerance):
             return "type", f"In its result there is {kinds}."
         if len(got) != len(want):
             entries = "entry" if len(got) == 1 else "entries"
-            return "length", f"Its result has {len(got)} {entries}, but should have {len(want)}."
+            return "length", f"{whose} has {len(got)} {entries}, but should have {len(want)}."
         if sorted(map(repr, got)) == sorted(map(repr, want)):
-            return "order", "Its result has the right entries, but in another order."
+            return "order", f"{whose} has the right entries, but in another order."
     return None
 
 

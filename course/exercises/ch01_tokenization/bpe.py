@@ -30,6 +30,7 @@ def cases():
         (sym("xyz"), {}),
         ([b"a", b"b", b"c", b"dd"], {(b"a", b"b"): 1, (b"b", b"c"): 0, (b"c", b"dd"): 2, (b"b", b"cdd"): 3}),
         (sym("abc"), {(b"b", b"c"): 0, (b"a", b"b"): 1, (b"a", b"bc"): 2}),
+        ([b"z", b"y", b"bb"], {(b"z", b"y"): 1, (b"y", b"bb"): 0}),
     ]
 
 

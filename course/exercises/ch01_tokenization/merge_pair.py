@@ -15,7 +15,7 @@ def cases():
         (sym("abab"), (b"a", b"b")),
         ([b"ab", b"c", b"ab", b"c", b"c"], (b"ab", b"c")),
         ([b"a", b"bc", b"ab", b"c"], (b"ab", b"c")),
-        ([b"ba", b"b", b" ", b"a", b"b", b"\n", b"c", b"d", b"c"], (b"a", b"b")),
+        ([b"ba", b"b", b" ", b"a", b"b", b"\n", b"ab", b"b", b"a", b"bc", b"d"], (b"a", b"b")),
         (sym("acab"), (b"a", b"b")),
         (sym("ba"), (b"a", b"b")),
         (sym("b"), (b"a", b"b")),
