@@ -4,7 +4,7 @@ arguments = ("next_word", "words", "n")
 
 
 def longer(words):
-    """Stand in for a model: its next word depends on all words so far."""
+    """Stand in for a model: ["a", "bc"] makes "a2b", from the first word, their number and the last."""
     return f"{words[0]}{len(words)}{words[-1][:1]}"
 
 
