@@ -12,6 +12,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +20,19 @@ import regex
 from tqdm import tqdm
 
 from gpt2lib.files import locked, replacing
-from gpt2lib.tokenizer import END_OF_TEXT, Tokenizer, count_words
+from gpt2lib.tokenizer import END_OF_TEXT, Tokenizer, check_tokenizer, count_words
 
 PIECE = 2**22  # bytes that are read at a time
 ENOUGH = 2**30  # bytes of text that a tokenizer is trained on, at most
 
 
 # Reading text files in pieces
-def text_files(path: Path) -> list[Path]:
+def text_files(path: str | Path) -> list[Path]:
     """Return the text file, or all .txt files in a folder and its subfolders, sorted.
 
     A tokenizer's merges.txt is not text. Raises FileNotFoundError if there is no file.
     """
+    path = Path(os.path.expanduser(path))
     if not path.is_dir():
         if not path.exists():
             raise FileNotFoundError(f"there is no file or folder called {path}; pass a text file or a folder")
@@ -86,7 +88,7 @@ def read_pieces(files: Sequence[Path], digest: "hashlib._Hash | None" = None) ->
     yield "".join(parts)
 
 
-def read_text(path: Path) -> str:
+def read_text(path: str | Path) -> str:
     """Return the text of a file, or of all .txt files in a folder with `<|endoftext|>` between them.
 
     Raises FileNotFoundError if there is none, ValueError if a file is not UTF-8 or all are empty.
@@ -159,16 +161,20 @@ class Corpus:
     text_sha256: str
 
 
-def open_corpus(path: Path, folder: Path, tokenizer: Tokenizer | int) -> Corpus:
+def open_corpus(path: str | Path, folder: str | Path, tokenizer: Tokenizer | int) -> Corpus:
     """Return the tokens of a text file or of the .txt files in a folder, `<|endoftext|>` between them.
 
     They are made once and kept in folder / "tokens.bin"; whoever comes next maps that file, and waits
     while another process makes it. It is made again if the text, the tokenizer or the file itself has
     changed: sizes and times tell, and where they differ, SHA-256 digests decide. tokenizer may be the
     size of a vocabulary that is learned from the text first. Raises what `text_files` and `read_pieces`
-    raise, OSError if `folder` cannot be written.
+    raise, OSError if `folder` cannot be written, TypeError for what is no tokenizer.
     """
-    files = text_files(path)
+    if isinstance(tokenizer, Integral):
+        tokenizer = int(tokenizer)  # as JSON holds it
+    else:
+        check_tokenizer(tokenizer)
+    files, folder = text_files(path), Path(os.path.expanduser(folder))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / ".tokens.lock"):
         record = _record_in(folder, files, tokenizer) or _make(folder, files, tokenizer)

@@ -106,6 +106,17 @@ def test_only_a_few_pieces_are_in_memory(monkeypatch):
     assert asked == 100
 
 
+def test_places_may_be_strings_and_sizes_numbers_of_numpy(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a ü.txt").write_text("the cat sat", "utf-8")
+    assert read_text("~/a ü.txt") == read_text(str(tmp_path)) == "the cat sat"
+    assert open_corpus("~/a ü.txt", "~/out", np.int64(262)).tokenizer.vocab_size == 262
+    for other in (None, "262", 262.0):
+        with pytest.raises(TypeError, match=f"tokenizer is a {type(other).__name__}"):
+            open_corpus("~/a ü.txt", "~/other", other)
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_corpus_is_the_text_encoded(tmp_path, tokenizer):
     path = write(tmp_path / "t.txt", TEXT + " " * 3000 + "end")
     found = open_corpus(path, tmp_path / "out", tokenizer)
