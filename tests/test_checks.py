@@ -322,6 +322,27 @@ def test_a_wrong_count_is_compared_with_the_right_one(wrong, diagnosis, says):
     assert verdict.diagnosis == diagnosis and says in verdict.message.splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    "name, fill, diagnosis",
+    [
+        ("keep_top_k", -1e4, "finite-instead-of-inf"),
+        ("keep_top_k", -1e30, "finite-instead-of-inf"),
+        ("keep_top_p", torch.finfo(torch.float32).min, "finite-instead-of-inf"),
+        ("scale_temperature", -999.0, "finite-instead-of-inf"),
+        ("keep_top_k", 0.0, "zero-logit"),
+    ],
+)
+def test_a_low_number_is_not_taken_for_minus_infinity(name, fill, diagnosis):
+    exercise = find(name)
+
+    def low(*arguments):
+        result = exercise.reference(*arguments)
+        return result.masked_fill(result.isneginf(), fill)
+
+    verdict = examine(exercise, low)
+    assert verdict.diagnosis == diagnosis and not verdict.passed
+
+
 def test_numpys_scalars_are_taken_for_pythons():
     words = lambda probabilities: np.array(list(probabilities))[np.argmax([*probabilities.values()])]  # noqa: E731
     assert examine("most_likely", words).passed
