@@ -343,6 +343,13 @@ def test_a_low_number_is_not_taken_for_minus_infinity(name, fill, diagnosis):
     assert verdict.diagnosis == diagnosis and not verdict.passed
 
 
+def test_a_logit_that_should_be_gone_is_not_taken_for_a_low_number():
+    def one_more(logits, k):
+        return find("keep_top_k").reference(logits, k + 1)
+
+    assert examine(replace(find("keep_top_k"), mistakes=[]), one_more).diagnosis is None
+
+
 def test_numpys_scalars_are_taken_for_pythons():
     words = lambda probabilities: np.array(list(probabilities))[np.argmax([*probabilities.values()])]  # noqa: E731
     assert examine("most_likely", words).passed
