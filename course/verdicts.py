@@ -74,7 +74,10 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
     try:
         got = attempt(exercise, answer)
     except TimeUp:
-        says = f"It was still running after {TIME_LIMIT:.0f} seconds. Look for a loop that never ends."
+        says = (
+            f"It was still running after {TIME_LIMIT:.0f} seconds. Look for a loop that never ends, or for something "
+            f"that is made much larger than it has to be."
+        )
         return Verdict(False, "endless", says)
     except MemoryFull:
         says = (

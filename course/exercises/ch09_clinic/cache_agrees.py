@@ -94,7 +94,7 @@ def cases():
         (LARGER, two),
         (BLANK, tokens),
         (WHOLE, two),
-        (patient("tokens see only themselves, and have no positions", alone), tokens),
+        (patient("tokens see only themselves, and have no positions", alone, room=99), tokens),
         sick("with a cache, positions are one too low", two, "positions", one_short),
         sick("with a cache, layer 2 sees the new tokens only", tokens, "seen", second_layer_forgets),
         sick("one cache for both layers", tokens, "seen", one_for_all),

@@ -126,11 +126,8 @@ def run(answer, patient, tokens):
         healed = answer(sick)
     if not isinstance(healed, nn.Module):
         return healed
-    lost = [
-        name
-        for name, weight in healed.named_parameters()
-        if name not in theirs or not torch.equal(weight, theirs[name])
-    ]
+    mine = healed.named_parameters()
+    lost = [name for name, weight in mine if name not in theirs or not torch.equal(weight, theirs[name])]
     untouched = type(sick) is kind and as_before(sick, tokens, before)
     logits = None if lost else healed(tokens).detach()
     with torch.no_grad():
@@ -138,7 +135,7 @@ def run(answer, patient, tokens):
             weight.add_(1.0)
     apart = lost or as_before(sick, tokens, before)
     return {
-        "weights that are not the patient's": lost,
+        "weights that are not the patient's": ", ".join(lost) or "none",
         "the patient afterwards": "as before" if untouched else "changed",
         "logits": logits,
         "if a weight of the new model changes": f"the patient {'stays' if apart else 'changes'}",
