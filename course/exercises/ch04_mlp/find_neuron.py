@@ -23,9 +23,12 @@ def cases():
 
 
 def run(answer, inside, outside):
-    """Call the answer; a tensor isn't the number that it holds."""
+    """Call the answer; a tensor or a float can't be an index in the cells that follow."""
     found = answer(inside, outside)
-    return "a tensor" if isinstance(found, torch.Tensor) else found
+    number = found.item() if isinstance(found, torch.Tensor) and found.numel() == 1 else found
+    if (number is not found or isinstance(found, float)) and float(number).is_integer():
+        raise TypeError(f"it returns {found}, but a neuron's number has to be an int, to be an index")
+    return number
 
 
 def by_loop(inside, outside):
