@@ -22,7 +22,7 @@ text { fill: #1f2328; white-space: pre }
 .first { animation: first 12s infinite } .then { opacity: 0; animation: then 12s infinite }
 .late { animation: late 12s infinite }
 @keyframes first { 0%, 58% { opacity: 1 } 60%, 100% { opacity: 0 } }
-@keyframes late { 0%, 14% { opacity: 0 } 17%, 100% { opacity: 1 } }
+@keyframes late { 0%, 5% { opacity: 0 } 7%, 100% { opacity: 1 } }
 @keyframes then { 0%, 58% { opacity: 0 } 60%, 98% { opacity: 1 } 100% { opacity: 0 } }
 @media (prefers-reduced-motion: reduce) { .first, .then, .late { animation: none } }
 """.strip()
