@@ -191,6 +191,7 @@ def examined(
             except subprocess.TimeoutExpired:
                 stop(process)
                 out, _ = process.communicate()
+            stop(process)  # what an answer has started may still run
             running.remove(process)
             done = False
             for line in out.splitlines():
@@ -327,6 +328,7 @@ def main() -> None:
     for found in verdicts(read(options.notebook), options.chapter, options.but):
         print(json.dumps({"sign": sign, **found}), file=out, flush=True)
     print(json.dumps({"sign": sign, "done": True}), file=out, flush=True)
+    os._exit(0)  # without waiting for threads that an answer has started
 
 
 def own_output() -> TextIO:

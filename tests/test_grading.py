@@ -1,5 +1,6 @@
 """A class's notebooks are examined, each by itself, and none can spoil another's marks."""
 
+import contextlib
 import csv
 import os
 import signal
@@ -116,6 +117,9 @@ HOSTILE = {
     "ends the process": "    import os\n    os._exit(0)\n",
     "prints marks of its own": '    print(\'{"sign": "", "number": "0.2", "state": "right", "message": ""}\')\n',
     "takes the output": "    import sys\n    sys.stdout.close()\n",
+    "leaves a thread": "    import threading, time\n    threading.Thread(target=time.sleep, args=(1000,)).start()\n",
+    "leaves a program": "    import subprocess\n    subprocess.Popen(['sleep', '1234.5'])\n",
+    "prints a lot": "    print('x' * 10**8)\n",
     "asks the network": "    import urllib.request\n    return urllib.request.urlopen('http://192.0.2.1', timeout=30)\n",
 }
 
@@ -124,10 +128,17 @@ def test_what_an_answer_does_costs_nobody_elses_marks(tmp_path):
     for does, text in HOSTILE.items():
         hand_in(tmp_path, f"{does}/a.ipynb", ZERO, HERE.solutions, (gap("most_likely"), text))
     hand_in(tmp_path, "anna/a.ipynb")
-    rows = {row[0]: row for row in grade(tmp_path).rows()}
+    (tmp_path / "a folder.ipynb").mkdir()
+    (tmp_path / "broken.ipynb").write_bytes(bytes(range(256)))
+    grades = grade(tmp_path)
+    assert [problem.partition(":")[0] for problem in grades.problems] == ["a folder.ipynb", "broken.ipynb"]
+    rows = {row[0]: row for row in grades.rows()}
     assert rows["anna"][1] == "4"
     for does in HOSTILE:
         assert rows[does][1] == "3" and rows[does][2] not in ("", "right"), does
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has just ended
+            assert not path.read_bytes().startswith(b"sleep\x001234.5")
 
 
 def test_one_that_takes_too_long_keeps_what_was_examined(tmp_path):
