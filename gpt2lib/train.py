@@ -252,6 +252,8 @@ class Run:
 
     def result(self) -> str:
         """Return the last row of the history as a sentence, and how to go on where updates are left."""
+        if not self.history:
+            return f"interrupted before the first update; nothing is saved in {self.options.out} yet"
         steps, bits, out = self.trainer.config.steps, self.history[-1][2], self.options.out
         text = f"{self.trainer.step} updates, loss {self.history[-1][1]:.3f}"
         if bits is not None:

@@ -679,6 +679,15 @@ def test_interrupted_it_saves_and_says_how_to_go_on(undisturbed, tmp_path, numbe
     assert all(largest(want[name] - weight) < 1e-4 for name, weight in weights(out).items())
 
 
+def test_interrupted_before_the_first_update_it_says_so(text, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Trainer, "__iter__", lambda self: (self.stop(), iter(()))[1])
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments(text, tmp_path / "out"))
+    assert (
+        stopped.value.code == 130 and "before the first update; nothing is saved" in capsys.readouterr().out
+    )
+
+
 def test_interrupted_two_processes_stop_after_the_same_update(undisturbed, tmp_path):
     text, _ = undisturbed
     out = tmp_path / "out"
