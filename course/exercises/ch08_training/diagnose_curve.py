@@ -48,7 +48,7 @@ def cases():
         changed((0, [6.6, 7.8])),
         changed((150, [4.5, *[4.0] * 8, 3.3])),  # up for nine losses
         changed((150, [4.5, *[4.0] * 9])),  # and for ten
-        changed((150, [6.0] * 5 + [3.2] + [6.0] * 4)),
+        changed((150, [6.0] * 5 + [3.2] + [6.0] * 9)),  # back once among the ten
         changed((100, [5.0]), (200, [4.5] * 20)),
         changed((100, [4.5] * 20), (200, [5.0])),
         changed((296, [4.5] * 4)),
