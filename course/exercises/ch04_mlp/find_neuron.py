@@ -27,7 +27,7 @@ def run(answer, inside, outside):
     found = answer(inside, outside)
     number = found.item() if isinstance(found, torch.Tensor) and found.numel() == 1 else found
     if (number is not found or isinstance(found, float)) and float(number).is_integer():
-        raise TypeError(f"it returns {found}, but a neuron's number has to be an int, to be an index")
+        raise TypeError(f"it returns {found!r}, but a neuron's number has to be an int, to be an index")
     return number
 
 
