@@ -43,9 +43,7 @@ def copied(result):
     """Return k and v as they are now: a later append may write there."""
     if not (isinstance(result, (tuple, list)) and len(result) == 2):
         return result
-    return {
-        name: part.clone() if isinstance(part, torch.Tensor) else part for name, part in zip("kv", result)
-    }
+    return tuple(part.clone() if isinstance(part, torch.Tensor) else part for part in result)
 
 
 def shared(cache, result):
