@@ -219,3 +219,17 @@ def test_a_page_of_another_form_is_refused(page, old, new, says):
     assert old in PAGE
     with pytest.raises(CourseError, match=f"attend.md.*{says}"):
         page(PAGE.replace(old, new))
+
+
+def test_every_mistake_has_a_message_and_starts_no_optimizer():
+    """A mistake is stopped after a second, and the import that a first optimizer starts takes longer."""
+    for exercise in exercises().values():
+        for mistake in exercise.mistakes:
+            assert mistake.says, (exercise.number, mistake.id)
+            assert "torch.optim" not in getattr(mistake, "code", ""), (exercise.number, mistake.id)
+
+
+def test_an_extra_spelling_takes_the_message_of_its_id():
+    says = {m.says for m in find("8.5").mistakes if m.id == "full-cosine"}
+    spellings = [m for m in find("8.5").mistakes if m.id == "full-cosine"]
+    assert len(says) == 1 and len(spellings) == 3 and {m.hint for m in spellings} == {3}
