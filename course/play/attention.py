@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 
 import gpt2lib
 from course.play.explorable import Explorable, bar, named
@@ -45,15 +46,20 @@ def attention(
         q, k, v = (part.unflatten(-1, (H, -1))[:, :, head][:, None] for part in caught[0].chunk(3, dim=-1))
         return ids, q, k, v, causal_mask(len(ids), len(ids))
 
+    def shares_of(q, k, mask) -> torch.Tensor:
+        """Return the shares (T, T): the averages of unit vectors, as wide as v, have them for their numbers."""
+        T, D = q.shape[-2:]
+        units = F.pad(torch.eye(T), (0, -T % D)).split(D, dim=1)
+        columns = [attend(q, k, part[None, None].contiguous(), mask)[0, 0] for part in units]
+        return torch.cat(columns, dim=1)[:, :T]
+
     def look(text: str, layer: int, head: int) -> dict:
         ids, q, k, _, mask = parts(text, layer, head)
-        # the average of unit vectors has the shares for its numbers
-        shares = attend(q, k, torch.eye(len(ids))[None, None], mask)[0, 0]
         return {
             "tokens": named(tokenizer, ids),
             "layers": model.config.n_layer,
             "heads": H,
-            "shares": shares.tolist(),
+            "shares": shares_of(q, k, mask).tolist(),
         }
 
     def steps(text: str, layer: int, head: int, position: int) -> dict:
@@ -65,7 +71,7 @@ def attention(
             "products": products.tolist(),
             "scores": (products / q.shape[-1] ** 0.5).tolist(),
             "seen": mask[position].tolist(),
-            "shares": attend(q, k, torch.eye(len(ids))[None, None], mask)[0, 0, position].tolist(),
+            "shares": shares_of(q, k, mask)[position].tolist(),
             "values": v[0, 0].tolist(),
             "sum": attend(q, k, v, mask)[0, 0, position].tolist(),
         }
