@@ -45,7 +45,7 @@ def pytest_collectstart(collector):
 
 
 def words(outputs):
-    """Return the words that a cell shows, without its numbers: those differ from one processor to the next."""
+    """Return the words that a cell shows. Its numbers differ from one processor to the next."""
     shown = [out.get("text", "") for out in outputs]
     shown += [
         out.get("data", {}).get(kind, "") for out in outputs for kind in ("text/plain", "text/markdown")
@@ -55,7 +55,7 @@ def words(outputs):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
-    """Where nbval ignores an output, it is compared loosely, so that no story of an older model stays behind."""
+    """Compare loosely what nbval ignores, so that no story of an older model stays behind."""
     result = yield
     cell = getattr(item, "cell", None)
     if cell and not item.options["check"] and cell.outputs:
