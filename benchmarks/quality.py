@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
-from run import gguf_file, machine
+from run import gguf_file, machine, with_section
 from torch.nn.functional import cross_entropy
 
 from gpt2lib.checkpoint import from_pretrained, save_pretrained
@@ -40,8 +40,8 @@ HEAD = (
     "What rounding costs, measured by `benchmarks/quality.py` against the plain float32 model. A row passes "
     "if int8 and q8_0 keep 98 % of the likeliest tokens and 1 % of the perplexity, the others 99.5 % and "
     "0.1 %. `gpt2lib`'s int8 takes more than a byte where bytes are too coarse, in the second model for "
-    "every matrix in the blocks. It chooses by speed, too, so another processor may round in another way; "
-    f"this was {machine()} with torch {torch.__version__}."
+    "every matrix in the blocks. It chooses by speed, too, so another processor may round in another way: "
+    "one section per machine."
 )
 PROGRAMS = (
     "transformers bfloat16",
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, required=True, help="a text that tales was not trained on")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder for QUALITY.md")
     options = parser.parse_args()
-    lines = [HEAD]
+    lines = [f"## {machine()}, torch {torch.__version__}"]
     for title, model, tokenizer, texts in models(options.text.read_text("utf-8")):
         lines += ["", f"| {title} | same likeliest token | perplexity | passes |", "|---|---|---|---|"]
         for name in PROGRAMS:
@@ -150,8 +150,10 @@ def main() -> None:
             verdict = "yes" if passes(name.split()[1], agree, change) else "no"
             lines.append(f"| {name} | {agree:.2%} | {change:+.3%} | {verdict} |")
             print(lines[-1], flush=True)
-    with replacing(options.out / "QUALITY.md") as path:
-        path.write_text("\n".join(lines) + "\n", "utf-8")
+    out = options.out / "QUALITY.md"
+    before = out.read_text("utf-8") if out.exists() else HEAD
+    with replacing(out) as path:
+        path.write_text(with_section(before, "\n".join(lines)), "utf-8")
 
 
 if __name__ == "__main__":

@@ -664,7 +664,7 @@ def report(
 
 
 def with_section(text: str, section: str) -> str:
-    """Return the text of RESULTS.md with a section that replaces the one of the same heading, or is new."""
+    """Return the text of a results file with a section that replaces the one of its heading, or is new."""
     head, *sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
     heading = section.splitlines()[0]
     others = {each.splitlines()[0]: each.rstrip("\n") for each in sections}
