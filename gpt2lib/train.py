@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import io
 import json
 import os
@@ -505,6 +506,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     else:
         keep_freed_memory()
+    run = None
     try:
         if "RANK" in os.environ:
             dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
@@ -532,6 +534,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"gpt2lib.train: {error}" if first else 1)
     finally:
         if dist.is_initialized():
+            run = None
+            gc.collect()  # a model of DDP's would keep the group's threads until the interpreter has gone
             dist.destroy_process_group()
 
 
