@@ -78,8 +78,8 @@ def roofline(
         fig,
         "A roofline on logarithmic axes: a line that rises with the operations per byte and then is flat, and "
         "below it a point for each of: " + ", ".join(points) + ".",
-        "Left of the bend a program waits for memory, right of it for arithmetic. The distance of a point "
-        "from the roof straight above it is what could still be gained.",
+        "Left of the bend a program waits for memory, right of it for arithmetic. How far a point is below the "
+        "roof of its color is what could still be gained.",
     )
 
 
