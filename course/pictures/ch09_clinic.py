@@ -40,7 +40,8 @@ def losses(curves: Mapping[str, Sequence[float]], limit: float) -> None:
         "The training losses of the healthy model and of patients 1, 2 and 4 over 300 steps, with the limit of the "
         "language as a dashed line. The healthy one comes down toward the line. Patient 1 falls through it. Patients 2 "
         "and 4 stay above the healthy one.",
-        "Blue is how it should look: down toward the dashed line, and not below. Patient 1 falls through the floor.",
+        "Blue is how it should look: down toward the dashed line, and not below. Patient 1 falls through the floor, "
+        "and 2 and 4 stay too high.",
     )
 
 
