@@ -1,6 +1,7 @@
 """The figures of chapter 6: a distribution and its tail, repeats, temperature, and where top-p cuts."""
 
 from matplotlib import pyplot as plt
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from course.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, show
@@ -35,8 +36,9 @@ def repeats(pieces: list[str], seen: list[bool], caption: str, width: int = 74) 
     for row, line in enumerate(lines):
         at = 0
         for piece, again in line:
-            edge = {"facecolor": "#fcd9b6" if again else "none", "edgecolor": "none", "pad": 1.5}
-            ax.text(at, -row, piece, family="monospace", fontsize=13, va="center", bbox=edge)
+            if again:
+                ax.add_patch(Rectangle((at, -row - 0.38), len(piece), 0.76, color="#fcd9b6", lw=0, zorder=0))
+            ax.text(at, -row, piece, family="monospace", fontsize=13, va="center")
             at += len(piece)
     ax.set(xlim=(0, width + 1), ylim=(-len(lines) + 0.4, 0.6))
     ax.axis("off")

@@ -108,7 +108,7 @@ def filling(stages: Sequence[tuple[str, int, int]], capacity: int = 10) -> None:
     show(
         fig,
         f"A row of {capacity} places for tokens, drawn again after each stage, filled from the left. {told}.",
-        "One layer's memory fills from the left. Nothing is ever moved or copied; `length` says how far it's filled.",
+        "One layer's memory fills from the left. What is in it never moves; `length` says how far it's filled.",
     )
 
 
