@@ -18,6 +18,7 @@ import course.exercises
 from course.comparing import Raised, kind, same
 from course.edits import EditedMistake
 from course.exercise import Exercise, Mistake
+from course.relations import of_shapes, relation
 from course.running import Attempt
 
 LONGEST = 300  # characters of one value
@@ -119,14 +120,25 @@ def symptom(
             return "printed", "It prints its result and returns None. Return the result instead."
         return "nothing", f"{it} None here. Does every path through it end in a `return`?"
     if isinstance(want, torch.Tensor) and isinstance(result, torch.Tensor):
-        return of_tensors(result, want)
+        return of_tensors(result, want, exercise.tolerance)
     alike = any(isinstance(result, like) and isinstance(want, like) for like in ((list, tuple), Number))
     if isinstance(want, bool) != isinstance(result, bool) or (type(result) is not type(want) and not alike):
         should = "should return" if result is whole else "should be"
         return "type", f"{it} {a(result)}, but {should} {a(want)}."
     whose = "Its result" if result is whole else "One of its results"
     known = of_parts(result, want, exercise.tolerance, whose) or of_counts(result, want)
-    return known or (None, "That isn't the right result yet.")
+    if known:
+        return known
+    _, result, want = first_part(result, want, exercise.tolerance)
+    if isinstance(want, torch.Tensor) and isinstance(result, torch.Tensor):
+        return of_tensors(result, want, exercise.tolerance)
+    return not_yet(relation(result, want, exercise.tolerance))
+
+
+def not_yet(known: tuple[str, str] | None) -> tuple[str | None, str]:
+    """Return an id and a message on a wrong result, with what is known about it."""
+    name, says = known or (None, "")
+    return name, f"That isn't the right result yet. {says}".rstrip()
 
 
 def of_parts(got: Any, want: Any, tolerance: float, whose: str) -> tuple[str, str] | None:
@@ -172,10 +184,11 @@ def of_counts(got: Any, want: Any) -> tuple[str, str] | None:
     return None
 
 
-def of_tensors(got: torch.Tensor, want: torch.Tensor) -> tuple[str | None, str]:
+def of_tensors(got: torch.Tensor, want: torch.Tensor, tolerance: float) -> tuple[str | None, str]:
     """Return what is wrong with a tensor at first sight."""
     if got.shape != want.shape:
-        return "shape", f"Its result has shape {tuple(got.shape)}, but should have {tuple(want.shape)}."
+        says = f"Its result has shape {tuple(got.shape)}, but should have {tuple(want.shape)}."
+        return "shape", f"{says} {of_shapes(got, want, tolerance)}".rstrip()
     if got.device != want.device:
         return "device", f"Its result is on the device {got.device}, but should be on {want.device}."
     if kind(got) != kind(want):
@@ -196,7 +209,7 @@ def of_tensors(got: torch.Tensor, want: torch.Tensor) -> tuple[str | None, str]:
                 f"Where -inf belongs, your result has {got[gone].max().item():.4g}. However low it is, "
                 "that's not the same: code that uses `isfinite` to see what is left relies on -inf."
             )
-    return None, "That isn't the right result yet."
+    return not_yet(relation(got, want, tolerance))
 
 
 def a(value: Any) -> str:

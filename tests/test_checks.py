@@ -100,7 +100,8 @@ VERDICTS = {
     "dtype": ("return (x * factor).long()", False, "dtype"),
     "nan": ("return (x * factor) / 0 * 0", False, "nan"),
     "in place": ("x *= factor\n return x", False, "in-place"),
-    "unknown": ("return x * factor + 0.01", False, None),
+    "unknown": ("return x * factor + x.cos() / 100", False, None),
+    "related": ("return x * factor + 0.01", False, "offset"),
     "raises": ("return x.stretched", False, "raises"),
     "raises on one": ("return x * factor if x.ndim == 1 else 1 / 0", False, "raises"),
     "wrong arguments": (None, False, "raises"),
@@ -111,7 +112,7 @@ VERDICTS = {
     "endless, then not": (
         "try:\n  while True:\n   pass\n except BaseException:\n  pass\n return x",
         False,
-        None,
+        "factor",
     ),
     "waits for ever": ("import time\n while True:\n  time.sleep(0.01)", False, "endless"),
     "had to wait": ("import time\n time.sleep(1.5)\n return x * factor", True, None),
@@ -284,7 +285,7 @@ def test_a_symptom_is_looked_for_in_each_of_several_results():
         ([1, 2, 3], "[3, 2, 1]", "order", "another order"),
         ([1, 2, 3], "[1, '2', 3]", "type", "a string where an int belongs"),
         ([1, 2, 3], "[1, 2.0, torch.tensor(4)]", "type", "a tensor where an int belongs"),
-        ([1, 2, 3], "[1, 2.0, 4]", None, "right result yet"),
+        ([1, 2, 3], "[1, 2.0, 4]", "place", "Only the last is wrong"),
         ([(b"a", 1)], "[('a', 1)]", "type", "a string where a bytes object belongs"),
         ({"a": 1, "b": 2}, "{'a': 1}", "keys", "no entry for 'b'"),
         ({"a": 1}, "{'a': 1, 'c': 2}", "keys", "an entry for 'c', which shouldn't"),
@@ -303,6 +304,81 @@ def test_lists_and_dicts_are_compared_part_by_part(wanted, code, diagnosis, says
         exercise, answer(f"from collections import Counter\ndef stretch(x, factor):\n return {code}")
     )
     assert (verdict.diagnosis, verdict.passed) == (diagnosis, False) and says in verdict.message
+
+
+A = torch.tensor([[1.5, -0.7, 0.2], [0.3, 2.1, -1.1], [0.9, 0.4, 0.6]])
+SEEN = torch.ones(3, 3, dtype=torch.bool).tril()
+
+
+@pytest.mark.parametrize(
+    "want, got, diagnosis, says",
+    [
+        (A, A / 3**0.5, "factor", "1/√3 of"),
+        (A, A * 4, "factor", "4 times"),
+        (A, -A, "factor", "the negative of"),
+        (A, A * math.log(2), "factor", "ln 2 times"),
+        (A, A + 0.25, "offset", "0.25 too large"),
+        (A, A * torch.tensor([[2.0], [3.0], [1.0]]), "factor-a-row", "3 times"),
+        (A, A - A.logsumexp(-1, keepdim=True), "offset-a-row", "Along axis 1"),
+        (A, A.T, "axes", "axes 0 and 1 are exchanged"),
+        (A, A.flip(-1), "reversed", "back to front along axis 1"),
+        (A, A.roll(1, 0), "shifted", "one place too late along axis 0"),
+        (A, A.flatten()[torch.tensor([3, 0, 7, 1, 8, 2, 4, 6, 5])].view(3, 3), "order", "in other places"),
+        (A, torch.zeros(3, 3), "zeros", "Only zeros"),
+        (A, torch.full((3, 3), 0.4), "constant", "the same, 0.4"),
+        (A, A.softmax(-1), "function", "the softmax of what it should be"),
+        (A.softmax(-1), A, "step", "the softmax of your numbers: is a step missing"),
+        (A, A.relu(), "function", "positive part"),
+        (A, A * (1 + 0.003 * A.round()), "near", "% off"),
+        (A, A + torch.eye(3) * A, "place", "everywhere but on the diagonal"),
+        (A, A + A.triu(1), "place", "everywhere but above the diagonal"),
+        (A, torch.cat([A[:2], A[2:] + A[:1]]), "place", "Only the last along axis 0 is wrong"),
+        (A, torch.cat([A[:1], A[1:] * A[:2]]), "place", "Only the first along axis 0 is right"),
+        (A, A[None], "shape", "only the shape isn't"),
+        (A[:2], A[:2].T.contiguous(), "shape", "axes 0 and 1 are exchanged: transpose(0, 1)"),
+        (A, A[:, :2], "shape", "At the end of axis 1, 1 is missing"),
+        (A[1:], A, "shape", "At the beginning of axis 0, 1 is too many"),
+        (A, A[:2, :2].exp(), "shape", "should have (3, 3)."),
+        (SEEN, ~SEEN, "inverted", "exchanged everywhere"),
+        (SEEN, SEEN.T, "axes", "exchanged"),
+        (SEEN, SEEN | True, "constant", "True everywhere"),
+        ([1.5, 2.5, 4.0], [3.0, 5.0, 8.0], "factor", "2 times"),
+        ([1, 5, 2, 9], [1, 5, 7, 3], "from-there-on", "The first 2 entries are right"),
+        ([1, 5, 2, 9, 4], [3, 6, 2, 9, 4], "up-to-there", "The last 3 entries are right"),
+        (0.75, 1.5, "factor", "2 times"),
+        (0.75, math.exp(0.75), "function", "exponential"),
+        (2.0, 3.0, None, "right result yet."),
+        (0.75, 0.31, None, "right result yet."),
+        (A, A.cos() - A, None, "right result yet."),
+        ("a tale", "a ta", "ends-early", "ends too early"),
+        (b"a", b"a tale", "goes-on", "doesn't end where it should"),
+        ("a tale", "A Tale", "case", "upper and lower case"),
+        ("a tale", " a tale", "spaces", "white space"),
+        ("a tale", "elat a", "reversed", "back to front"),
+        ("a tale", "", None, "right result yet."),
+    ],
+)
+def test_a_message_says_how_a_wrong_result_relates_to_the_right_one(want, got, diagnosis, says):
+    class Wanted(Doubled):
+        @property
+        def reference(self):
+            return lambda x, factor: want
+
+    verdict = examine(Wanted(**vars(DOUBLED)), lambda x, factor: got)
+    assert (verdict.diagnosis, verdict.passed) == (diagnosis, False)
+    assert says in verdict.message.splitlines()[0]
+
+
+def test_a_message_says_of_how_many_cases_an_answer_is_right():
+    exercise = replace(DOUBLED, cases=lambda: [(A, 1), (A, 2), (A, 3)], mistakes=[])
+    assert (
+        "(2 of the 3 cases"
+        in examine(exercise, answer("def stretch(x, factor):\n return x * min(factor, 2)")).message
+    )
+    assert (
+        "cases"
+        not in examine(exercise, answer("def stretch(x, factor):\n return x - 7")).message.splitlines()[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -347,7 +423,7 @@ def test_a_logit_that_should_be_gone_is_not_taken_for_a_low_number():
     def one_more(logits, k):
         return find("keep_top_k").reference(logits, k + 1)
 
-    assert examine(replace(find("keep_top_k"), mistakes=[]), one_more).diagnosis is None
+    assert examine(replace(find("keep_top_k"), mistakes=[]), one_more).diagnosis == "place"
 
 
 def test_numpys_scalars_are_taken_for_pythons():
