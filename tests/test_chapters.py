@@ -146,7 +146,15 @@ def test_colors_are_spelled_in_american(page):
 
 
 @pytest.mark.parametrize(
-    "stored, summary", [("a little river, 12 ms", "1 passed"), ("the king's daughter, 7 ms", "1 failed")]
+    "stored, summary",
+    [
+        ("a little river, 12 ms", "1 passed"),
+        ("the king's daughter, 7 ms", "1 failed"),
+        (
+            "a little river, 9 ms\nwte  plain  12 µs  0.00 %  taken\nwte  other  not here: no such operator",
+            "1 passed",
+        ),
+    ],
 )
 def test_an_output_that_nbval_ignores_may_differ_in_numbers_not_in_its_story(tmp_path, stored, summary):
     shown = new_output("stream", text=stored)
