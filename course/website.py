@@ -25,7 +25,7 @@ from nbformat import NotebookNode, v4
 from course import play
 from course.build import dumps, learners_edition
 from course.edits import answer_in
-from course.exercise import Exercise, Mistake, exercises
+from course.exercise import Exercise, Mistake, exercises, find
 from course.score import kinds
 from course.source import (
     EXPORT,
@@ -51,6 +51,7 @@ ANCHOR = re.compile(r'<a id="([\w-]+)"></a>[ \t]*')
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2/")  # of the package sphinx-mathjax-offline
 START = {"loop": {"temperature": 0.8, "top_p": 0.95}, "attention": {"layer": 4, "head": 1}}  # on site/*.md
 LARGEST = 2_500_000  # bytes of a page
+ON_SHOW = "3.4", "zero-score"  # the mistake that a visitor of the museum sees first
 DEMO = ("no-mask", "no-self", "sees-one-too-many", "ignores-seen")  # mistakes of causal_mask
 
 
@@ -320,16 +321,20 @@ def museum() -> str:
     """Return the page with every mistake that the checks know."""
     rooms, count = [], 0
     for exercise in exercises().values():
-        shown, target = grouped(exercise), place(exercise, "mistakes")
+        target = place(exercise, "mistakes")
         count += kinds(exercise)
-        cards = "".join(card(*mistake) for mistake in shown)
+        cards = "".join(card(*mistake) for mistake in grouped(exercise))
         rooms.append(
             f'<details class="room" id="{target}"><summary><strong>{exercise.number} {exercise.name}</strong> '
             f'<span>{kinds(exercise)} mistakes</span></summary><p><a href="chapters/{exercise.chapter.stem}.html">Chapter '
             f"{int(exercise.chapter.name[:2])}</a></p>{cards}</details>"
         )
     text = (SOURCE / "static" / "museum.html").read_text("utf-8")
-    page = text.replace("{count}", f"{count:,}").replace("{rooms}", "\n".join(rooms))
+    number, name = ON_SHOW
+    first = next(card(*mistake) for mistake in grouped(find(number)) if mistake[0] == name)
+    page = (
+        text.replace("{count}", f"{count:,}").replace("{first}", first).replace("{rooms}", "\n".join(rooms))
+    )
     fence = "`" * 9  # longer than any in a mistake
     return f"# The museum of mistakes\n\n{fence}{{raw}} html\n{page}\n{fence}\n"
 
