@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from course.comparing import same
+
 FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "softmax": lambda x: x.softmax(-1) if x.ndim else x,
-    "running sum": lambda x: x.cumsum(-1) if x.ndim else x,
+    "softmax": lambda x: x.softmax(-1),
+    "running sum": lambda x: x.cumsum(-1),
     "exponential": torch.exp,
     "logarithm": torch.log,
     "logarithm to base 2": torch.log2,
@@ -24,7 +26,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "positive part": torch.relu,
     "whole part": torch.floor,
 }
-NEAR = 0.01  # of the largest number: what may be rounding, another precision or another eps
+NEAR = 0.01  # of each number: what may be rounding, another precision or another eps
 
 
 def relation(got: Any, want: Any, tolerance: float) -> tuple[str, str] | None:
@@ -34,10 +36,10 @@ def relation(got: Any, want: Any, tolerance: float) -> tuple[str, str] | None:
     """
     if isinstance(got, (str, bytes)) and type(got) is type(want):
         return of_texts(got, want)
-    pair = [numbers(value) for value in (got, want)]
-    if None in map(type, pair) or any(value is None for value in pair):
+    got, want = numbers(got), numbers(want)
+    if got is None or want is None or got.shape != want.shape:
         return None
-    return of_numbers(*pair, tolerance) if pair[0].shape == pair[1].shape else None
+    return of_numbers(got, want, tolerance)
 
 
 def numbers(value: Any) -> Tensor | None:
@@ -51,11 +53,6 @@ def numbers(value: Any) -> Tensor | None:
         return None
     value = value.detach()
     return value if value.dtype == torch.bool else value.double()
-
-
-def equal_numbers(a: Tensor, b: Tensor, tolerance: float) -> bool:
-    """Tell whether two tensors are the same within the tolerance, in shape too."""
-    return a.shape == b.shape and torch.allclose(a, b, tolerance, tolerance, equal_nan=True)
 
 
 def of_texts(got: str | bytes, want: str | bytes) -> tuple[str, str] | None:
@@ -75,8 +72,7 @@ def of_texts(got: str | bytes, want: str | bytes) -> tuple[str, str] | None:
 
 def of_numbers(got: Tensor, want: Tensor, tolerance: float) -> tuple[str, str] | None:
     """Return how two tensors of one shape are related."""
-    alike = partial(equal_numbers, tolerance=tolerance)
-
+    alike = partial(same, tolerance=tolerance)
     if want.dtype == torch.bool or got.dtype == torch.bool:
         if got.dtype != want.dtype:
             return None
@@ -132,11 +128,9 @@ def computed(got: Tensor, want: Tensor, alike: Callable) -> tuple[str, str] | No
         return known
     if varied and want.numel() > 2 and alike(got, got.mean().expand_as(got)):
         return "constant", f"All its numbers are the same, {got.mean().item():.4g}."
-    return (
-        of_functions("Every number is", "your numbers", got, want, alike)
-        if want.unique().numel() > 2
-        else None
-    )
+    if want.unique().numel() > 2:
+        return of_functions("Every number is", "your numbers", got, want, alike)
+    return None
 
 
 def of_one_number(got: Tensor, want: Tensor, alike: Callable) -> tuple[str, str] | None:
@@ -218,31 +212,26 @@ def in_one_place(got: Tensor, want: Tensor, tolerance: float) -> tuple[str, str]
 
 def of_shapes(got: Tensor, want: Tensor, tolerance: float) -> str:
     """Return what two tensors of different shapes have in common, as the end of a sentence; "" for nothing."""
-    pair = [numbers(value) for value in (got, want)]
-    if any(value is None or value.dtype == torch.bool for value in pair):
+    got, want = numbers(got), numbers(want)
+    if got is None or want is None or torch.bool in (got.dtype, want.dtype):
         return ""
-    got, want = pair
-    alike = partial(equal_numbers, tolerance=tolerance)
-
+    alike = partial(same, tolerance=tolerance)
     if got.ndim == want.ndim <= 4:
         for one, other in itertools.combinations(range(want.ndim), 2):
             if alike(got.transpose(one, other), want):
                 return f"The numbers are right, but axes {one} and {other} are exchanged: transpose({one}, {other})."
     if alike(got.flatten(), want.flatten()):
         return "The numbers are right; only the shape isn't."
-    if got.ndim == want.ndim:
-        axes = [i for i in range(want.ndim) if got.shape[i] != want.shape[i]]
-        if len(axes) == 1:
-            axis, longer, shorter = (
-                axes[0],
-                *((got, want) if got.shape[axes[0]] > want.shape[axes[0]] else (want, got)),
-            )
-            size = shorter.shape[axis]
-            surplus = longer.shape[axis] - size
-            for start, end in ((0, "end"), (surplus, "beginning")):
-                if alike(longer.narrow(axis, start, size), shorter):
-                    much = "too many" if longer is got else "missing"
-                    return f"At the {end} of axis {axis}, {surplus} {'is' if surplus == 1 else 'are'} {much}; the rest is right."
+    axes = [i for i, (g, w) in enumerate(zip(got.shape, want.shape)) if g != w]
+    if got.ndim == want.ndim and len(axes) == 1:
+        (axis,) = axes
+        shorter, longer = sorted((got, want), key=lambda part: part.shape[axis])
+        size = shorter.shape[axis]
+        surplus = longer.shape[axis] - size
+        are, much = "is" if surplus == 1 else "are", "too many" if longer is got else "missing"
+        for start, end in ((0, "end"), (surplus, "beginning")):
+            if alike(longer.narrow(axis, start, size), shorter):
+                return f"At the {end} of axis {axis}, {surplus} {are} {much}; the rest is right."
     return ""
 
 

@@ -200,8 +200,8 @@ def explain(exercise: Exercise, answer: Callable, got: Attempt, want: Attempt, w
             diagnosis = "in-place"
             says = [f"Your code changes the arguments it was given; make a new object instead. Also: {sight}"]
     head, _, rest = says[0].partition("\n")
-    if not found and len(wrong) < len(got.results):
-        head += f" ({len(got.results) - len(wrong)} of the {len(got.results)} cases tried come out right.)"
+    if not found and (right := len(got.results) - len(wrong)):
+        head += f" ({right} of the {len(got.results)} cases tried come{'s' * (right == 1)} out right.)"
     head = " ".join(filter(None, [head, on_left_behind(exercise, answer)]))
     return Verdict(False, diagnosis, "\n".join(filter(None, [head, rest, evidence])), hint)
 
