@@ -5,7 +5,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from course.figures import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, RED, SHARES, SIGNED, SKY, show
+from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, SHARES, SIGNED, SKY, show
 
 
 def _matrix(axis, numbers: Tensor, title: str, form: str, marked=()) -> None:
@@ -39,7 +39,7 @@ def lookup_as_product(tokens: Tensor, table: Tensor) -> None:
         fig,
         "Three matrices. The one-hot vectors of the tokens 3, 1, 3 have a single 1 each, in columns 3, 1 and 3; "
         "times the table they give its rows 3, 1 and 3: 3.1 3.2 3.3, then 1.1 1.2 1.3, then 3.1 3.2 3.3 again.",
-        "Each 1 lets one row of the table through. Follow the outlines: row 3 (blue) comes out twice, row 1 (red) once.",
+        "Each 1 lets one row of the table through. Follow the outlines: row 3 (blue) comes out twice, row 1 (orange) once.",
     )
 
 
@@ -53,7 +53,7 @@ def word_map(groups: dict[str, list[str]], vectors: Tensor) -> None:
     flat *= flat.gather(0, flat.abs().argmax(dim=0, keepdim=True)).sign()  # else the signs would be arbitrary
     share = (S[:2] ** 2).sum() / (S**2).sum()
     words = [word for group in groups.values() for word in group]
-    palette = (BLUE, "#b45309", GREEN, RED, "#a21caf", GREY)
+    palette = (BLUE, INK, GREEN, RED, "#a21caf", GREY)
     colors = [color for group, color in zip(groups.values(), palette) for _ in group]
 
     fig, axis = plt.subplots(figsize=(8.0, 4.8))

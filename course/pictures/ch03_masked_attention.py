@@ -310,6 +310,6 @@ def heads_at_work(pieces: list[str], heads: dict[str, tuple]) -> None:
         fig,
         "Shares of four heads of the trained model on one sentence, each a lower triangle with the cells of the "
         "habit outlined. " + "; ".join(told) + ".",
-        "Four heads of `tales`. Orange outlines mark the cells that the habit names; in the title stand the share "
+        "Four heads of `tales`. Orange outlines mark the cells that the habit names; each title gives the share "
         "that falls into them and what a head with even shares would have there.",
     )
