@@ -145,7 +145,15 @@ def read(path: Path) -> nbformat.NotebookNode:
                 raise TypeError("a cell has a type or a source that is no text")
             cell["source"] = re.sub(r"\r\n?", "\n", cell.get("source") or "")  # as Windows ends lines
             cell["metadata"] = nbformat.from_dict(dict(cell.get("metadata") or {}))
-    except (OSError, ValueError, LookupError, AttributeError, TypeError, nbformat.ValidationError) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        RecursionError,  # nested too deep to read
+        nbformat.ValidationError,
+    ) as error:
         line = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise CourseError(f"{path} is no notebook that can be read ({line})") from None
     known: set[str] = set()

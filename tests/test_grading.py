@@ -122,6 +122,10 @@ HOSTILE = {
     "prints a lot": "    print('x' * 10**8)\n",
     "asks the network": "    import urllib.request\n    return urllib.request.urlopen('http://192.0.2.1', timeout=30)\n",
 }
+if grading.alone():  # elsewhere it escapes
+    HOSTILE["leaves a program in a session of its own"] = (
+        "    import subprocess\n    subprocess.Popen(['sleep', '1234.5'], start_new_session=True)\n"
+    )
 
 
 def test_what_an_answer_does_costs_nobody_elses_marks(tmp_path):
@@ -192,6 +196,7 @@ def test_one_notebook_can_be_graded_and_files_that_are_none_cost_nobody_a_mark(t
     texts = [
         "",
         "<<<<<<< HEAD",
+        "[" * 10**5,
         *(f'{{"cells": {each}, "metadata": {{}}, "nbformat": 4, "nbformat_minor": 5}}' for each in cells),
     ]
     for i, text in enumerate(texts):
