@@ -89,9 +89,13 @@ def learners_edition(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 def beginning() -> str:
     """Return the code that each page begins with: it gets the course, or says how one does."""
+    return BEGINNING.read_text("utf-8").replace('COURSE = ""', f'COURSE = "{repository()}"')
+
+
+def repository() -> str:
+    """Return the address of the course's repository, as pyproject.toml has it; empty where it has none."""
     project = tomllib.loads((HERE.root / "pyproject.toml").read_text("utf-8"))["project"]
-    address = project.get("urls", {}).get("Repository", "")
-    return BEGINNING.read_text("utf-8").replace('COURSE = ""', f'COURSE = "{address}"')
+    return project.get("urls", {}).get("Repository", "")
 
 
 def with_outputs_of(new: nbformat.NotebookNode, old: nbformat.NotebookNode) -> nbformat.NotebookNode:

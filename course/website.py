@@ -23,7 +23,7 @@ from textwrap import dedent
 from nbformat import NotebookNode, v4
 
 from course import play
-from course.build import dumps, learners_edition
+from course.build import dumps, learners_edition, repository
 from course.edits import answer_in
 from course.exercise import Exercise, Mistake, exercises, find
 from course.score import kinds
@@ -177,8 +177,8 @@ def chapter(path: Path) -> NotebookNode:
         if found:
             cells.append(v4.new_markdown_cell(alive(found)))
         cells += [v4.new_markdown_cell(beside(exercise)) for exercise in own if exercise.name in checked]
-    if repository := address():
-        cells.insert(1, v4.new_markdown_cell(f"Run this chapter on {elsewhere(repository, path.stem)}."))
+    if known := address():
+        cells.insert(1, v4.new_markdown_cell(f"Run this chapter on {elsewhere(known, path.stem)}."))
     page.cells = cells
     return page
 
@@ -388,12 +388,11 @@ def address() -> str | None:
     """Return this repository as GitHub names it, "owner/name"; None where it is not known or elsewhere."""
     if named := os.environ.get("GITHUB_REPOSITORY"):
         return named
-    command = ["git", "-C", str(HERE.root), "remote", "get-url", "origin"]
+    command, found = ["git", "-C", str(HERE.root), "remote", "get-url", "origin"], repository()
     with contextlib.suppress(OSError):
-        found = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-        if match := re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?$", found):
-            return match[1]
-    return None
+        found = found or subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    match = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", found)
+    return match[1] if match else None
 
 
 def elsewhere(repository: str, chapter: str = "00_meet_gpt2") -> str:

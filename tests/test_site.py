@@ -177,9 +177,12 @@ def test_the_first_page_shows_what_a_check_says():
         ("", None),
     ],
 )
-def test_the_first_page_knows_where_the_course_is(monkeypatch, origin, name):
+@pytest.mark.parametrize("written", [True, False], ids=["in pyproject.toml", "in git"])
+def test_the_first_page_knows_where_the_course_is(monkeypatch, origin, name, written):
     monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
-    monkeypatch.setattr(website.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=f"{origin}\n"))
+    monkeypatch.setattr(website, "repository", lambda: origin if written else "")
+    remote = "" if written else f"{origin}\n"
+    monkeypatch.setattr(website.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout=remote))
     assert website.address() == name
     assert ("git clone" in website.ways_in(name)) == bool(name)
     first = website.chapter(chapters("03")[0]).cells[1].source
