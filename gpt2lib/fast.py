@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -142,6 +141,7 @@ def product_in_parts(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, 
 # What it takes to be chosen, and candidates that take turns on the clock
 NEAR = 0.0125  # how far the results for a vector may be off, as a mean, relative to their size
 ROWS = (1, 8, 256)  # how many vectors at a time the products are timed with
+MANY = 45  # from how many vectors on they are many; between 8 and 256
 CLEARLY = 1.1  # how many times as fast a product must be to be worth storing the weights once more
 SAMPLE = 4096  # rows of a weight that are enough to time a product
 
@@ -175,11 +175,11 @@ Key = tuple[str, str]  # what is tried, and in which way
 def seconds_in_turns(
     calls: dict[Key, Callable[[], object]], before: Callable[[], object], rounds: int = 7
 ) -> dict[Key, float]:
-    """Return the median seconds of each call. They take turns, so that whatever else runs slows all alike.
+    """Return the fewest seconds that each call took: a program beside it makes a call slower, never faster.
 
-    `before` is called before each round. A way drops out if both its first two calls took more than twice as
-    long as the fastest one for the same thing; "plain" stays. On a machine so slow or busy that half a second
-    has passed, three rounds must do.
+    They take turns, and `before` is called before each round. A way drops out if both its first two calls
+    took more than twice as long as the fastest one for the same thing; "plain" stays. On a machine so slow or
+    busy that half a second has passed, three rounds must do.
     """
     began, times = perf_counter(), {key: [] for key in calls}
     for number in range(1 + rounds):  # the first round counts for nothing else: much is only set up then
@@ -194,7 +194,7 @@ def seconds_in_turns(
                 start = perf_counter()
                 call()
                 times[what, way].append(perf_counter() - start)
-    return {key: median(seconds[1:]) for key, seconds in times.items()}
+    return {key: min(seconds[1:]) for key, seconds in times.items()}
 
 
 # Makers: one for each routine that torch carries
@@ -257,7 +257,7 @@ def fbgemm_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
 
 
 def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply in parts: see the weight as a batch of smaller ones.
+    """Multiply a few vectors in parts: see the weight as a batch of smaller ones. Many go the plain way.
 
     Some routines multiply a matrix with a single vector on one core only, but a batch on all of them.
     """
@@ -267,6 +267,8 @@ def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     parts = min((n for n in range(1, 257) if N % n == 0), key=lambda n: (n < least, abs(n - least)))
 
     def product(x: torch.Tensor) -> torch.Tensor:
+        if x.numel() >= MANY * K:
+            return F.linear(x.float(), weight, bias)
         y = product_in_parts(x.float().reshape(-1, K), weight, bias, parts)
         return y.reshape(*x.shape[:-1], N)
 
@@ -336,7 +338,7 @@ def by_rows(one: Product, few: Product, many: Product) -> Product:
 
     def product(x: torch.Tensor) -> torch.Tensor:
         rows = x.numel() // x.shape[-1]
-        return (one if rows == 1 else few if rows < 45 else many)(x)  # between 8 and 256
+        return (one if rows == 1 else few if rows < MANY else many)(x)
 
     return product
 
