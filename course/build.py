@@ -40,7 +40,10 @@ NOTEBOOK_METADATA = {
     "language_info": {"name": "python"},
 }
 
-IMPORTS = re.compile(r"\A# Imports for this page.*\n")
+# a page's first cell; between its title and its own imports stands what `begun` puts there
+IMPORTS = re.compile(
+    r"\A(# Imports for this page[^\n]*\n)(?:import os\n.*?^COURSE = .*?^    raise NotInstalled.*?\n\n)?", re.M | re.S
+)
 BEGINNING = Path(__file__).parent / "data" / "beginning.ipy"
 
 
@@ -74,22 +77,22 @@ def without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def learners_edition(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Take the answers out, in place: a gap stands where each was. Outputs go too; `beginning` comes in."""
-    cells = code_cells(normalise(notebook))
-    for cell in cells:
+    """Take the answers out, in place: a gap stands where each was. Outputs go too."""
+    for cell in code_cells(normalise(begun(notebook))):
         cell.source, gaps = GAP.subn(lambda gap: "\n".join(gap[1] + line for line in STUB), cell.source)
         if "BEGIN SOLUTION" in cell.source or "END SOLUTION" in cell.source:
             raise CourseError(f"cell {cell.id}: a solution mark without its partner")
         if gaps:  # whatever the learner writes here, the notebook runs on
             cell.metadata.tags = [*cell.metadata.get("tags", []), "raises-exception"]
-    if cells and (title := IMPORTS.match(cells[0].source)):
-        cells[0].source = title[0] + beginning() + cells[0].source[title.end() :]
     return without_outputs(notebook)
 
 
-def beginning() -> str:
-    """Return the code that each page begins with: it gets the course, or says how one does."""
-    return BEGINNING.read_text("utf-8").replace('COURSE = ""', f'COURSE = "{repository()}"')
+def begun(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Let a page's imports begin, in place, with the code that gets the course, or says how one does."""
+    text = BEGINNING.read_text("utf-8").replace('COURSE = ""', f'COURSE = "{repository()}"')
+    for cell in code_cells(notebook)[:1]:
+        cell.source = IMPORTS.sub(lambda found: found[1] + text, cell.source)
+    return notebook
 
 
 def repository() -> str:
@@ -313,6 +316,15 @@ def library(course: Course = HERE) -> dict[Path, str]:
     return {course.library / f"{name}.py": text for name, text in ruff(texts).items()}
 
 
+def sources(course: Course = HERE, only: str | int = "") -> Iterator[tuple[Path, str]]:
+    """Yield each complete notebook whose first cell doesn't begin as it should, and its text once it does."""
+    for path in course.chapters(only):
+        notebook = read(path)
+        before = dumps(notebook)
+        if (text := dumps(begun(notebook))) != before:
+            yield path, text
+
+
 def editions(course: Course = HERE, only: str | int = "") -> Iterator[tuple[Path, str]]:
     """Yield each learner's notebook with its text; unchanged cells keep their outputs."""
     for path in course.chapters(only):
@@ -327,8 +339,8 @@ def editions(course: Course = HERE, only: str | int = "") -> Iterator[tuple[Path
 
 
 def build(course: Course = HERE, only: str | int = "") -> None:
-    """Write gpt2lib/ and the learner's notebooks; print what changed."""
-    for path, text in [*library(course).items(), *editions(course, only)]:
+    """Write gpt2lib/, the learner's notebooks and how every page begins; print what changed."""
+    for path, text in [*library(course).items(), *sources(course, only), *editions(course, only)]:
         if not path.exists() or path.read_text("utf-8") != text:
             write_whole(path, text)
             print("wrote", course.where(path))
@@ -356,6 +368,8 @@ def library_drift(course: Course) -> Iterator[str]:
 
 def edition_drift(course: Course) -> Iterator[str]:
     """Yield a line for each notebook that has noise in it or is not as the build would write it."""
+    for path, _ in sources(course):
+        yield f"{course.where(path)}, its first code cell"
     for path in course.chapters():
         target = course.notebooks / path.name
         if not target.exists():

@@ -23,7 +23,7 @@ from textwrap import dedent
 from nbformat import NotebookNode, v4
 
 from course import play
-from course.build import dumps, learners_edition, repository
+from course.build import IMPORTS, dumps, learners_edition, repository
 from course.edits import answer_in
 from course.exercise import Exercise, Mistake, exercises, find
 from course.score import kinds
@@ -169,7 +169,7 @@ def chapter(path: Path) -> NotebookNode:
         found, checked = explorable_in(cell, models), CHECK.findall(cell.source)
         if found:
             cell.outputs = [output for output in cell.outputs if output.output_type == "stream"]
-        cell.source = MARKS.sub("", EXPORT.sub("", cell.source)).strip("\n")
+        cell.source = IMPORTS.sub(r"\1", MARKS.sub("", EXPORT.sub("", cell.source))).strip("\n")
         cell.metadata = NotebookNode(
             tags=["hide-input"] if "code_prompt_show" in options else [], mystnb=options
         )

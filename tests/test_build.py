@@ -260,6 +260,25 @@ def test_outputs_of_unchanged_cells_survive_a_build(course_of):
     assert [len(cell.outputs) for cell in source.read(path).cells] == [1, 0]
 
 
+def test_every_page_begins_with_what_gets_the_course(course_of, monkeypatch):
+    own = "# Imports for this page, and one name\nimport os\n\nx = 1"
+    course_of("%# One", own, "print(x)")
+    path = course_of.course.solutions / "01_first.ipynb"
+    found = source.read(path)
+    found.cells[2].outputs = [nbformat.v4.new_output("stream", text="1\n")]
+    path.write_text(build.dumps(found))
+    for address in ("", "https://github.com/someone/course"):
+        monkeypatch.setattr(build, "repository", lambda address=address: address)
+        assert "01_first.ipynb, its first code cell" in "\n".join(build.drift(course_of.course))
+        build.build(course_of.course)
+        assert build.drift(course_of.course) == []
+        for page in map(source.read, (path, course_of.course.notebooks / path.name)):
+            text = page.cells[1].source
+            assert text.count(f'\nCOURSE = "{address}"') == text.count("raise NotInstalled") == 1
+            assert build.IMPORTS.sub(r"\1", text) == own
+        assert source.read(path).cells[2].outputs == found.cells[2].outputs
+
+
 def test_a_heading_loses_what_it_says_to_learners_only(course_of):
     heads = ["# Areas (given)", "# Volumes (given; chapter 2 shows why)", "# A circle (not a disk)"]
     course_of(

@@ -169,18 +169,20 @@ def in_a_foreign_kernel(folder, *cells, hidden=(), **environment):
 
 
 def test_without_the_course_a_page_says_in_sentences_what_to_do(tmp_path):
-    said = in_a_foreign_kernel(tmp_path, *[first_cell(HERE.notebooks / path.name) for path in chapters()])
-    assert said.count("Missing: course. Do one of these") == len(chapters()) and "ran 0 of" in said, said
-    assert said.count("make lab") == len(chapters()) and "Traceback" not in said and "Error" not in said
+    pages = [*chapters(), *(HERE.notebooks / path.name for path in chapters())]
+    said = in_a_foreign_kernel(tmp_path, *map(first_cell, pages))
+    assert said.count("Missing: course. Do one of these") == len(pages) and "ran 0 of" in said, said
+    assert said.count("make lab") == len(pages) and "Traceback" not in said and "Error" not in said
     lacking = in_a_foreign_kernel(
         HERE.notebooks, first_cell(HERE.notebooks / "03_masked_attention.ipynb"), hidden=["ruff", "anywidget"]
     )
     assert "Missing: anywidget, ruff. Do one of these" in lacking and "ran 0 of 1" in lacking, lacking
 
 
-def test_in_a_clone_a_page_finds_the_course_with_any_kernel_that_has_the_packages():
-    cells = [first_cell(HERE.notebooks / "03_masked_attention.ipynb"), "print(check.__module__)"]
-    assert in_a_foreign_kernel(HERE.notebooks, *cells) == "course.checking\nran 2 of 2\n"
+@pytest.mark.parametrize("folder", [HERE.notebooks, HERE.solutions], ids=lambda folder: folder.name)
+def test_in_a_clone_a_page_finds_the_course_with_any_kernel_that_has_the_packages(folder):
+    cells = [first_cell(folder / "03_masked_attention.ipynb"), "print(check.__module__)"]
+    assert in_a_foreign_kernel(folder, *cells) == "course.checking\nran 2 of 2\n"
 
 
 def test_on_colab_a_page_gets_the_course_and_keeps_what_passed(tmp_path):

@@ -110,6 +110,7 @@ def test_a_chapters_page_folds_answers_and_names_its_pictures(path):
     toys = re.findall(r"^play\.\w+\(\s*(\w+|\{)", code, re.M)
     assert text.count("data-play=") == sum(first == "{" or first in models for first in toys)
     assert "### BEGIN SOLUTION" not in code and "#| export" not in code and "checks itself" not in code
+    assert "# Imports for this page" in code and "NotInstalled" not in code
     folded = [cell.source for cell in code_cells(page) if "hide-input" in cell.metadata.get("tags", [])]
     for cell in code_cells(read(path)):
         if match := GAP.search(cell.source):
