@@ -44,6 +44,7 @@ NOTEBOOK_METADATA = {
 IMPORTS = re.compile(
     r"\A(# Imports for this page[^\n]*\n)(?:import os\n.*?^COURSE = .*?^    raise NotInstalled.*?\n\n)?", re.M | re.S
 )
+BADGES = re.compile(r"^(<!-- badges: make build -->\n)(?:\[!.*\n)?", re.M)
 BEGINNING = Path(__file__).parent / "data" / "beginning.ipy"
 
 
@@ -76,8 +77,13 @@ def without_outputs(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def learners_edition(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Take the answers out, in place: a gap stands where each was. Outputs go too."""
+def learners_edition(notebook: nbformat.NotebookNode, chapter: str = "") -> nbformat.NotebookNode:
+    """Take the answers out, in place: a gap stands where each was. Outputs go too.
+
+    If it is known where the course's repository is, links come in that start `chapter` there.
+    """
+    if chapter and (known := on_github(repository())):
+        notebook.cells[0].source += f"\n\nRun this page on {elsewhere(known, chapter)}."
     for cell in code_cells(normalise(begun(notebook))):
         cell.source, gaps = GAP.subn(lambda gap: "\n".join(gap[1] + line for line in STUB), cell.source)
         if "BEGIN SOLUTION" in cell.source or "END SOLUTION" in cell.source:
@@ -99,6 +105,23 @@ def repository() -> str:
     """Return the address of the course's repository, as pyproject.toml has it; empty where it has none."""
     project = tomllib.loads((HERE.root / "pyproject.toml").read_text("utf-8"))["project"]
     return project.get("urls", {}).get("Repository", "")
+
+
+def on_github(address: str) -> str | None:
+    """Return the name that a repository with this address has on GitHub, "owner/name"; None if it is elsewhere."""
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", address)
+    return found[1] if found else None
+
+
+def elsewhere(repository: str, chapter: str = "00_meet_gpt2") -> str:
+    """Return links that start a chapter where nothing has to be installed."""
+    path = f"notebooks/{chapter}.ipynb"
+    links = {
+        "Binder": f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath={path}",
+        "Codespaces": f"https://codespaces.new/{repository}",
+        "Colab": f"https://colab.research.google.com/github/{repository}/blob/main/{path}",
+    }
+    return " · ".join(f"[{name}]({link})" for name, link in links.items())
 
 
 def with_outputs_of(new: nbformat.NotebookNode, old: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -317,12 +340,21 @@ def library(course: Course = HERE) -> dict[Path, str]:
 
 
 def sources(course: Course = HERE, only: str | int = "") -> Iterator[tuple[Path, str]]:
-    """Yield each complete notebook whose first cell doesn't begin as it should, and its text once it does."""
+    """Yield each file written by hand that doesn't begin as the build lets it begin, and its text once it does.
+
+    That is the first code cell of a complete notebook, and the README's links to where the course runs.
+    """
     for path in course.chapters(only):
         notebook = read(path)
         before = dumps(notebook)
         if (text := dumps(begun(notebook))) != before:
             yield path, text
+    readme, known = course.root / "README.md", on_github(repository())
+    badge = r"[![\1](https://img.shields.io/badge/run_on-\1-0072b2)]"
+    links = re.sub(r"\[(\w+)\]", badge, elsewhere(known)) + "\n" if known else ""
+    before = readme.read_text("utf-8") if readme.exists() else ""
+    if (text := BADGES.sub(rf"\1{links}", before)) != before:
+        yield readme, text
 
 
 def editions(course: Course = HERE, only: str | int = "") -> Iterator[tuple[Path, str]]:
@@ -330,7 +362,7 @@ def editions(course: Course = HERE, only: str | int = "") -> Iterator[tuple[Path
     for path in course.chapters(only):
         target = course.notebooks / path.name
         try:
-            nbformat.validate(new := learners_edition(read(path)))
+            nbformat.validate(new := learners_edition(read(path), path.stem))
         except (CourseError, nbformat.ValidationError) as error:
             raise CourseError(f"{path.name}: {error}") from None
         if target.exists():
@@ -339,7 +371,7 @@ def editions(course: Course = HERE, only: str | int = "") -> Iterator[tuple[Path
 
 
 def build(course: Course = HERE, only: str | int = "") -> None:
-    """Write gpt2lib/, the learner's notebooks and how every page begins; print what changed."""
+    """Write gpt2lib/, the learner's notebooks and how each page begins; print what changed."""
     for path, text in [*library(course).items(), *sources(course, only), *editions(course, only)]:
         if not path.exists() or path.read_text("utf-8") != text:
             write_whole(path, text)
@@ -369,7 +401,7 @@ def library_drift(course: Course) -> Iterator[str]:
 def edition_drift(course: Course) -> Iterator[str]:
     """Yield a line for each notebook that has noise in it or is not as the build would write it."""
     for path, _ in sources(course):
-        yield f"{course.where(path)}, its first code cell"
+        yield f"{course.where(path)}, how it begins"
     for path in course.chapters():
         target = course.notebooks / path.name
         if not target.exists():
@@ -378,7 +410,7 @@ def edition_drift(course: Course) -> Iterator[str]:
         for stored in (path, target):
             if dumps(normalise(read(stored))) != stored.read_text("utf-8"):
                 yield f"{course.where(stored)} has noise in it"
-        want, found = learners_edition(read(path)).cells, read(target).cells
+        want, found = learners_edition(read(path), path.stem).cells, read(target).cells
         for w, f in zip(want, found):
             if (w.id, w.cell_type, w.source, w.metadata) != (f.id, f.cell_type, f.source, f.metadata):
                 yield f"{course.where(target)}, cell {f.id}"

@@ -44,7 +44,7 @@ def update(folder: Path | None = None, only: str | int = "", course: Course = HE
                 report.append(str(error))
                 continue
             found = True
-            new, answers, own = carried(read(chapter), old)
+            new, answers, own = carried(chapter, old)
             write(course.notebooks / chapter.name, dumps(normalise(new)), course)
             report.append(
                 f"notebooks/{chapter.name}: {answers} answers and {own} cells of your own carried over"
@@ -56,12 +56,10 @@ def update(folder: Path | None = None, only: str | int = "", course: Course = HE
     return report
 
 
-def carried(
-    solution: nbformat.NotebookNode, old: nbformat.NotebookNode
-) -> tuple[nbformat.NotebookNode, int, int]:
+def carried(chapter: Path, old: nbformat.NotebookNode) -> tuple[nbformat.NotebookNode, int, int]:
     """Return the learner's edition of a chapter with what is in an old copy, and how many answers and cells that is."""
-    answers = cells_of_answers(old, solution)
-    new = learners_edition(solution)
+    answers = cells_of_answers(old, read(chapter))
+    new = learners_edition(read(chapter), chapter.stem)
     place = {cell.source: i for i, cell in enumerate(new.cells)}  # some front ends drop ids
     place |= {cell.id: i for i, cell in enumerate(new.cells)}
     for i, cell in enumerate(new.cells):

@@ -23,7 +23,7 @@ from textwrap import dedent
 from nbformat import NotebookNode, v4
 
 from course import play
-from course.build import IMPORTS, dumps, learners_edition, repository
+from course.build import IMPORTS, dumps, elsewhere, learners_edition, on_github, repository
 from course.edits import answer_in
 from course.exercise import Exercise, Mistake, exercises, find
 from course.score import kinds
@@ -391,19 +391,7 @@ def address() -> str | None:
     command, found = ["git", "-C", str(HERE.root), "remote", "get-url", "origin"], repository()
     with contextlib.suppress(OSError):
         found = found or subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    match = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", found)
-    return match[1] if match else None
-
-
-def elsewhere(repository: str, chapter: str = "00_meet_gpt2") -> str:
-    """Return links that start a chapter where nothing has to be installed."""
-    path = f"notebooks/{chapter}.ipynb"
-    links = {
-        "Binder": f"https://mybinder.org/v2/gh/{repository}/HEAD?labpath={path}",
-        "Codespaces": f"https://codespaces.new/{repository}",
-        "Colab": f"https://colab.research.google.com/github/{repository}/blob/main/{path}",
-    }
-    return " · ".join(f"[{name}]({link})" for name, link in links.items())
+    return on_github(found)
 
 
 def ways_in(repository: str | None) -> str:

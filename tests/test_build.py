@@ -267,9 +267,12 @@ def test_every_page_begins_with_what_gets_the_course(course_of, monkeypatch):
     found = source.read(path)
     found.cells[2].outputs = [nbformat.v4.new_output("stream", text="1\n")]
     path.write_text(build.dumps(found))
-    for address in ("", "https://github.com/someone/course"):
+    readme = course_of.course.root / "README.md"
+    readme.write_text("# The course\n<!-- badges: make build -->\n")
+    link = "(https://colab.research.google.com/github/some.one/course/blob/main/notebooks/"
+    for address in ("", "https://github.com/some.one/course.git", "https://example.org/some.one/course", ""):
         monkeypatch.setattr(build, "repository", lambda address=address: address)
-        assert "01_first.ipynb, its first code cell" in "\n".join(build.drift(course_of.course))
+        assert "01_first.ipynb, how it begins" in "\n".join(build.drift(course_of.course))
         build.build(course_of.course)
         assert build.drift(course_of.course) == []
         for page in map(source.read, (path, course_of.course.notebooks / path.name)):
@@ -277,6 +280,9 @@ def test_every_page_begins_with_what_gets_the_course(course_of, monkeypatch):
             assert text.count(f'\nCOURSE = "{address}"') == text.count("raise NotInstalled") == 1
             assert build.IMPORTS.sub(r"\1", text) == own
         assert source.read(path).cells[2].outputs == found.cells[2].outputs
+        (first, *_), known = source.read(course_of.course.notebooks / path.name).cells, "github" in address
+        assert (f"[Colab]{link}01_first.ipynb)" in first.source) == (f"]{link}00" in readme.read_text()) == known
+        assert known or (first.source == "# One" and readme.read_text().endswith("build -->\n"))
 
 
 def test_a_heading_loses_what_it_says_to_learners_only(course_of):
