@@ -28,9 +28,9 @@ test: $(TESTED)  ## the whole test suite, both editions of every notebook too; h
 jitter: $(TESTED)  ## the tests as on other processors: each product of matrices a little different each time
 	for seed in $(SEEDS); do JITTER=$$seed $(PYTEST) $(ONLY) || exit 1; done
 
-browser-test: $(TESTED)  ## what runs in a browser: Chromium, or what Playwright brought
+browser-test: $(TESTED)  ## what runs in a browser: Chromium, or what Playwright brought. ONLY="tests/browser -k search"
 	$(PIP) --quiet -e '.[browser,site]'
-	$(PY) -m pytest tests/browser
+	$(PY) -m pytest $(or $(ONLY),tests/browser)
 
 site: $(READY)  ## the website, in site/_build, from the outputs that are stored in the notebooks
 	$(PIP) --quiet -e '.[site]'
