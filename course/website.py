@@ -347,6 +347,7 @@ def card(name: str, says: str, spellings: list[str]) -> str:
     said = re.sub(
         r"`([^`]+)`", r"<code>\1</code>", html.escape(re.sub(r"\{\w+[^}]*\}", "…", says), quote=False)
     )
+    said = re.sub(r"(?<![\w-])-\w+", r'<span class="whole">\g<0></span>', said)  # no line ends after a minus
     return f"<article><h4>{html.escape(name.replace('-', ' '))}</h4><p>{said}</p>{code}</article>"
 
 

@@ -161,6 +161,7 @@ def test_the_museum_shows_every_mistake():
     assert shown == sum(len(website.grouped(exercise)) for exercise in exercises().values())
     assert f"{sum(map(kinds, exercises().values())):,} kinds" in page
     assert "sees exactly one token too many" in page and "<del>" in page and "<ins>" in page
+    assert '<span class="whole">-inf</span>,' in first
 
 
 def test_the_first_page_shows_what_a_check_says():
