@@ -42,7 +42,8 @@ NOTEBOOK_METADATA = {
 
 # a page's first cell; between its title and its own imports stands what `begun` puts there
 IMPORTS = re.compile(
-    r"\A(# Imports for this page[^\n]*\n)(?:import os\n.*?^COURSE = .*?^    raise NotInstalled.*?\n\n)?", re.M | re.S
+    r"\A(# Imports for this page[^\n]*\n)(?:import os\n.*?^COURSE = .*?^    raise NotInstalled.*?\n\n)?",
+    re.M | re.S,
 )
 BADGES = re.compile(r"^(<!-- badges: make build -->\n)(?:\[!.*\n)?", re.M)
 BEGINNING = Path(__file__).parent / "data" / "beginning.ipy"

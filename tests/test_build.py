@@ -281,7 +281,9 @@ def test_every_page_begins_with_what_gets_the_course(course_of, monkeypatch):
             assert build.IMPORTS.sub(r"\1", text) == own
         assert source.read(path).cells[2].outputs == found.cells[2].outputs
         (first, *_), known = source.read(course_of.course.notebooks / path.name).cells, "github" in address
-        assert (f"[Colab]{link}01_first.ipynb)" in first.source) == (f"]{link}00" in readme.read_text()) == known
+        assert (
+            (f"[Colab]{link}01_first.ipynb)" in first.source) == (f"]{link}00" in readme.read_text()) == known
+        )
         assert known or (first.source == "# One" and readme.read_text().endswith("build -->\n"))
 
 
