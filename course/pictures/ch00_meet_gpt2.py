@@ -14,26 +14,32 @@ def the_map() -> None:
         ("text", "“Once upon a”", GREY),
         ("ids", "1 tokenization", PURPLE),
         ("vectors", "2 embeddings", ORANGE),
-        ("blocks", "3 attention\n4 MLP\n5 stacking", BLUE),
-        ("scores", "2 embeddings", ORANGE),
+        ("blocks", "3 attention, 4 MLP,\n5 stacking", BLUE),
+        ("scores", "2 embeddings,\nbackward", ORANGE),
         ("next token", "6 sampling", GREEN),
     ]
-    fig, ax = plt.subplots(figsize=(9.2, 3.1))
+    fig, ax = plt.subplots(figsize=(6.6, 4.3))
+    arrow = dict(arrowstyle="->", color=INK, lw=1.4)
     for i, (name, chapter, color) in enumerate(stations):
-        box = FancyBboxPatch((2 * i, 0.5), 1.4, 0.72, "round,pad=0.06", fc=color + "33", ec=color, lw=2)
+        above = i < 3  # once around: to the right above, and back below
+        x, y = 3 * (i if above else 5 - i), 2.4 if above else 0
+        box = FancyBboxPatch(
+            (x - 0.95, y - 0.35), 1.9, 0.7, "round,pad=0.06", fc=color + "33", ec=color, lw=2
+        )
         ax.add_patch(box)
-        ax.text(2 * i + 0.7, 0.86, name, ha="center", va="center", fontsize=13, color=INK)
-        ax.text(2 * i + 0.7, 0.32, chapter, ha="center", va="top", fontsize=11, color=INK)
-        if i:
-            arrow = dict(arrowstyle="->", color=INK, lw=1.4)
-            ax.annotate("", (2 * i - 0.08, 0.86), (2 * i - 0.52, 0.86), arrowprops=arrow)
-    back = dict(arrowstyle="->", color=GREEN, lw=2, connectionstyle="arc3,rad=0.12")
-    ax.annotate("", (0.7, 1.36), (10.7, 1.36), arrowprops=back)
-    again = "append it, read again: 6 generation, 7 cache"
-    ax.text(5.7, 2.05, again, ha="center", fontsize=11, color=INK)
-    below = "8 training makes the numbers inside · 9 finds what's wrong · 10 makes it fast"
-    ax.text(5.7, -0.95, below, ha="center", fontsize=11, color=INK)
-    ax.set(xlim=(-0.3, 11.8), ylim=(-1.1, 2.3))
+        ax.text(x, y, name, ha="center", va="center", fontsize=14, color=INK)
+        side = dict(va="bottom") if above else dict(va="top")
+        ax.text(x, y + (0.52 if above else -0.52), chapter, ha="center", fontsize=12, color=INK, **side)
+        if i == 3:
+            ax.annotate("", (x, 0.48), (x, 1.92), arrowprops=arrow)
+        elif i:
+            ahead = 1 if above else -1
+            ax.annotate("", (x - 1.08 * ahead, y), (x - 1.92 * ahead, y), arrowprops=arrow)
+    ax.annotate("", (0, 1.92), (0, 0.48), arrowprops=dict(arrowstyle="->", color=GREEN, lw=2.5))
+    ax.text(0.25, 1.2, "append it, read again:\n6 generation, 7 cache", va="center", fontsize=12, color=INK)
+    below = "8 training makes the numbers inside\n9 finds what's wrong · 10 makes it fast"
+    ax.text(3, -1.45, below, ha="center", va="top", fontsize=12, color=INK)
+    ax.set(xlim=(-1.3, 7.4), ylim=(-2.2, 3.3))
     ax.axis("off")
     show(
         fig,
@@ -47,7 +53,7 @@ def the_map() -> None:
 
 def writing(steps: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> None:
     """Draw steps of writing: for each the text so far, and the candidates for the next token with their probabilities."""
-    fig, axes = plt.subplots(1, len(steps), figsize=(9.2, 3))
+    fig, axes = plt.subplots(1, len(steps), figsize=(7.8, 2.7))
     for ax, (text, candidates) in zip(axes, steps):
         names, shares = zip(*candidates)
         ax.barh(range(len(names)), shares, color=[ORANGE] + [BLUE] * (len(names) - 1))
@@ -66,7 +72,8 @@ def writing(steps: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> None:
         ax.set_yticks(range(len(names)), [name.replace(" ", "␣") for name in names], fontsize=12)
         ax.tick_params(axis="y", length=0)
         ax.invert_yaxis()
-        ax.set(xlim=(0, 1), xlabel="probability", xticks=(0, 0.5, 1))
+        ax.set(xlim=(0, 1), xticks=())
+        ax.spines.bottom.set_visible(False)
         ax.set_title(text, fontsize=12)
     show(
         fig,
@@ -88,19 +95,20 @@ def who_looks_at_whom() -> None:
         ("BERT: encoder only", square, cat),
         ("original: both", both, "the cat sat die Katze saß".split()),
     ]
-    fig, axes = plt.subplots(1, 3, figsize=(9.2, 4.1))
+    fig, axes = plt.subplots(1, 3, figsize=(8, 3.9), width_ratios=(4, 4, 5))
     for ax, (title, may, labels) in zip(axes, tables):
         for i, row in enumerate(may):
             for j, allowed in enumerate(row):
                 color = (PALE, BLUE, ORANGE)[allowed]
                 ax.add_patch(plt.Rectangle((j, i), 0.92, 0.92, fc=color))
         n = len(may)
-        ax.set(xlim=(0, n), ylim=(n, 0), aspect="equal", xlabel="… may look at", ylabel="this word …")
-        ax.set_xticks([j + 0.46 for j in range(n)], labels, rotation=45, fontsize=11)
-        ax.set_yticks([i + 0.46 for i in range(n)], labels, fontsize=11)
+        ax.set(xlim=(0, n), ylim=(n, 0), aspect="equal", xlabel="… may look at")
+        ax.set_xticks([j + 0.46 for j in range(n)], labels, rotation=45, fontsize=12)
+        ax.set_yticks([i + 0.46 for i in range(n)], labels, fontsize=12)
         ax.set_title(title, fontsize=12)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
+    axes[0].set_ylabel("this word …")
     patches = [
         Patch(color=BLUE, label="yes, in its own text"),
         Patch(color=ORANGE, label="yes, in the text to be translated"),
@@ -119,7 +127,7 @@ def who_looks_at_whom() -> None:
 
 def stacks(models: Sequence[tuple[str, int, int, float]]) -> None:
     """Draw models as stacks of layers to scale. Each is its name, its layers, its width and its millions of parameters."""
-    fig, ax = plt.subplots(figsize=(9, 3.8))
+    fig, ax = plt.subplots(figsize=(7.4, 3.5))
     x = 0.0
     for i, (name, layers, width, million) in enumerate(models):
         wide = width / 200
