@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from course.figures import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, SKY, show
+from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, show
 
-INK, MONO = "#1f2937", "DejaVu Sans Mono"
+MONO = "DejaVu Sans Mono"
 Pair = tuple[bytes, bytes]
 
 
@@ -29,7 +29,7 @@ def box(ax: Axes, x: float, y: float, symbol: bytes, color: str, size: float = 1
 
 def merging(frames: Sequence[tuple[str, Sequence[Sequence[bytes]]]]) -> None:
     """Draw words after each merge, one row for each: its title and the words as symbols. What is new is orange."""
-    fig, ax = plt.subplots(figsize=(9, 0.62 * len(frames) + 0.5))
+    fig, ax = plt.subplots(figsize=(7.4, 0.58 * len(frames) + 0.4))
     known = set()
     for row, (title, words) in enumerate(frames):
         ax.text(-0.4, -row, title, ha="right", va="center", fontsize=12, color=INK)
@@ -40,7 +40,7 @@ def merging(frames: Sequence[tuple[str, Sequence[Sequence[bytes]]]]) -> None:
                 fresh = row > 0 and symbol not in known
                 x = box(ax, x, -row, symbol, ORANGE + "99" if fresh else BLUE + "26") + 0.06
         known |= symbols
-    ax.set(xlim=(-6.2, 4.2 * len(frames[0][1])), ylim=(0.6 - len(frames), 0.6))
+    ax.set(xlim=(-4.8, 4.2 * len(frames[0][1])), ylim=(0.6 - len(frames), 0.6))
     ax.axis("off")
     rows = "; ".join(
         f"{title}: " + ", ".join(" ".join(written(symbol) for symbol in word) for word in words)
@@ -68,7 +68,7 @@ def merge_trees(words: Mapping[str, Sequence[bytes]], merges: Sequence[Pair], ca
     fig, axes = plt.subplots(
         1,
         len(words),
-        figsize=(min(9.2, 1.6 + 0.62 * sum(lengths)), 0.75 + 0.62 * highest),
+        figsize=(min(8.2, 1.6 + 0.62 * sum(lengths)), 0.75 + 0.62 * highest),
         squeeze=False,
         width_ratios=lengths,
     )
@@ -81,7 +81,7 @@ def merge_trees(words: Mapping[str, Sequence[bytes]], merges: Sequence[Pair], ca
             for part, begin in ((left, start), (right, start + len(left))):
                 below = draw(ax, part, begin, False)
                 ax.plot([x, below[0]], [y, below[1]], color=GREY, lw=1.2, zorder=1)
-            ax.text(x, y - 0.5, f"{rank:,}", ha="center", va="center", fontsize=8.5, color=INK, zorder=4,
+            ax.text(x, y - 0.5, f"{rank:,}", ha="center", va="center", fontsize=10, color=INK, zorder=4,
                     bbox=dict(fc="white", ec="none", pad=0.8))  # fmt: skip
         color = ORANGE if top else PALE
         ax.text(x, y, written(symbol), ha="center", va="center", fontsize=12, family=MONO, color=INK, zorder=3,
@@ -103,7 +103,7 @@ def merge_trees(words: Mapping[str, Sequence[bytes]], merges: Sequence[Pair], ca
 def cut_into_tokens(rows: Sequence[tuple[str, Sequence[bytes]]]) -> None:
     """Draw texts as tokens in boxes: each row is what to call the text and the symbols of its tokens."""
     colors = [color + "59" for color in (BLUE, ORANGE, GREEN, PURPLE, SKY)]
-    fig, ax = plt.subplots(figsize=(9.2, 0.44 * len(rows) + 0.3))
+    fig, ax = plt.subplots(figsize=(7.8, 0.44 * len(rows) + 0.3))
     for row, (name, symbols) in enumerate(rows):
         ax.text(-0.4, -row, name, ha="right", va="center", fontsize=11, color=INK)
         x = 0.0
@@ -112,7 +112,7 @@ def cut_into_tokens(rows: Sequence[tuple[str, Sequence[bytes]]]) -> None:
         n = len(symbols)
         count = f"{n} tokens" if n > 1 else "1 token"
         ax.text(x + 0.4, -row, count, ha="left", va="center", fontsize=11, color=GREY)
-    ax.set(xlim=(-8, 15.5), ylim=(0.6 - len(rows), 0.6))
+    ax.set(xlim=(-6.3, 15.5), ylim=(0.6 - len(rows), 0.6))
     ax.axis("off")
     show(
         fig,
