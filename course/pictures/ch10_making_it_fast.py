@@ -6,7 +6,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 
-from course.figures import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, show
+from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, show
 
 WORK = (BLUE, ORANGE, GREEN, PALE)
 
@@ -19,7 +19,7 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
         for color, (kind, seconds) in zip(WORK, parts.items()):
             share = 100 * seconds / total
             ax.barh(i, share, left=left, color=color, height=0.6, label=kind if i == 0 else None)
-            if share >= 6:
+            if share >= 7:
                 dark = color in (BLUE, GREEN)
                 ax.text(
                     left + share / 2,
@@ -56,7 +56,7 @@ def roofline(
 
     points: name -> operations per byte, operations per second, the ceiling they belong to.
     """
-    fig, ax = plt.subplots(figsize=(9, 4))
+    fig, ax = plt.subplots(figsize=(8.4, 4))
     colors = dict(zip(ceilings, (BLUE, PURPLE)))
     xs = torch.logspace(-1, 3, 200).tolist()
     for name, most in ceilings.items():
@@ -67,6 +67,14 @@ def roofline(
             lw=2,
             label=f"roof, {name}",
         )
+    bends = [most / bandwidth for most in ceilings.values()]
+    for x, color in zip(bends, colors.values()):
+        ax.axvline(x, color=color, lw=1, ls=":")
+    for x, waits_for, side in (
+        (min(bends) / 1.15, "waits for memory", "right"),
+        (max(bends) * 1.15, "waits for arithmetic", "left"),
+    ):
+        ax.text(x, 0.03, waits_for, transform=ax.get_xaxis_transform(), ha=side, fontsize=11, color=INK)
     for number, (name, (intensity, reached, ceiling)) in enumerate(points.items(), start=1):
         ax.plot(
             intensity, reached / 1e9, "o", color=colors[ceiling], ms=15, mec="w", label=f"{number}  {name}"
@@ -110,6 +118,31 @@ def row_on_ticks(rows: dict[str, torch.Tensor]) -> None:
     )
 
 
+def kept_or_drawn(draft: torch.Tensor, kept: torch.Tensor, drawn: torch.Tensor) -> None:
+    """Draw what becomes of a guess, for each token (V,): how likely it is guessed, kept, drawn instead."""
+    fig, ax = plt.subplots(figsize=(6.6, 3.1))
+    places, thrown = range(len(draft)), draft - kept
+    parts = [
+        ("guessed and kept", kept, 0 * kept, dict(color=GREEN)),
+        ("drawn instead", drawn, kept, dict(color=ORANGE)),
+        ("guessed, thrown away", thrown, kept + drawn, dict(color=PALE, hatch="//", edgecolor=GREY, lw=0)),
+    ]
+    for label, share, below, look in parts:
+        ax.bar(places, share.tolist(), 0.6, below.tolist(), label=label, **look)
+    for i, most in enumerate((kept + drawn).tolist()):
+        ax.plot([i - 0.42, i + 0.42], [most, most], color=INK, lw=2.5, label=None if i else "the target")
+    ax.set_xticks(places, [f"token {i}" for i in places])
+    ax.set(ylabel="probability", ylim=(0, 1), yticks=(0, 0.5, 1))
+    fig.legend(loc="outside right upper", frameon=False, fontsize=11)
+    show(
+        fig,
+        "A bar for each token. Up to the target it is green, guessed and kept, and orange, drawn instead. Above "
+        "the target is what was guessed too often and thrown away.",
+        "Green and orange together reach the target at each token. What stands above it is thrown away: there the "
+        "draft guesses too often.",
+    )
+
+
 def rounds_of_guesses(rounds: list[tuple[list[str], list[str]]]) -> None:
     """Draw what each call of the large model made of the guesses.
 
@@ -129,7 +162,7 @@ def rounds_of_guesses(rounds: list[tuple[list[str], list[str]]]) -> None:
         ink = "k" if color in (PALE, ORANGE) else "w"
         ax.text(x + width / 2, y, text, ha="center", va="center", family="monospace", fontsize=11, color=ink)
         if struck:
-            ax.plot([x + 0.05, x + width - 0.05], [y, y], color="k", lw=1.5)
+            ax.plot([x + 0.05, x + width - 0.05], [y, y], color=GREY, lw=1.2)
         return x + width + 0.08
 
     for y, (guessed, taken) in enumerate(rounds):
