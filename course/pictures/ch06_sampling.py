@@ -1,20 +1,21 @@
-"""The figures of chapter 6: a distribution and its tail, repeats, temperature, and where top-p cuts."""
+"""The figures of chapter 6: a distribution and its tail, repeats, temperature, where top-p cuts, all three in a row."""
 
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from course.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, show
+from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, show
 
 
 def most_likely(prompt: str, labels: list[str], chances: Tensor, others: int) -> None:
     """Show the probabilities of the most likely next tokens, and of all others together. chances (n,)."""
     rest = 1 - chances.sum().item()
-    fig, ax = plt.subplots(figsize=(8.0, 3.6))
+    fig, ax = plt.subplots(figsize=(6.4, 5.0))
     bars = [*labels, f"{others:,} others"]
-    ax.bar(range(len(bars)), [*chances.tolist(), rest], color=[BLUE] * len(labels) + [ORANGE])
-    ax.set_xticks(range(len(bars)), bars, rotation=60, ha="right")
-    ax.set(ylabel="probability", title=f"after “{prompt}”")
+    ax.barh(bars, [*chances.tolist(), rest], color=[BLUE] * len(labels) + [ORANGE])
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0)
+    ax.set(xlabel="probability", title=f"after “{prompt}”")
     show(
         fig,
         f"Bars: the {len(labels)} most likely next tokens, from {chances[0]:.2f} down to {chances[-1]:.2f}, and one for "
@@ -24,7 +25,7 @@ def most_likely(prompt: str, labels: list[str], chances: Tensor, others: int) ->
     )
 
 
-def repeats(pieces: list[str], seen: list[bool], caption: str, width: int = 74) -> None:
+def repeats(pieces: list[str], seen: list[bool], caption: str, width: int = 55) -> None:
     """Show a text with the tokens colored that belong to a run that came before."""
     lines, line = [], []
     for piece, again in zip(pieces, seen):
@@ -32,7 +33,7 @@ def repeats(pieces: list[str], seen: list[bool], caption: str, width: int = 74) 
             lines, line = [*lines, line], []
         line.append((piece.replace("\n", "↵"), again))
     lines.append(line)
-    fig, ax = plt.subplots(figsize=(8.4, 0.3 * len(lines) + 0.2))
+    fig, ax = plt.subplots(figsize=(6.4, 0.3 * len(lines) + 0.2))
     for row, line in enumerate(lines):
         at = 0
         for piece, again in line:
@@ -47,7 +48,7 @@ def repeats(pieces: list[str], seen: list[bool], caption: str, width: int = 74) 
 
 def temperatures(curves: dict[float, Tensor]) -> None:
     """Show the probabilities at several temperatures, sorted, on logarithmic axes."""
-    fig, ax = plt.subplots(figsize=(8.0, 3.8))
+    fig, ax = plt.subplots(figsize=(6.6, 3.8))
     for (t, chances), color in zip(curves.items(), (BLUE, GREEN, RED)):
         ranked = chances.sort(descending=True).values
         ax.plot(range(1, len(ranked) + 1), ranked, color=color, lw=2.5, label=f"t = {t}")
@@ -66,7 +67,7 @@ def temperatures(curves: dict[float, Tensor]) -> None:
 
 def cumulative(curves: dict[str, Tensor], p: float, k: int) -> None:
     """Show how the probabilities of the most likely tokens add up, and where top-p and top-k cut."""
-    fig, ax = plt.subplots(figsize=(8.0, 4.0))
+    fig, ax = plt.subplots(figsize=(6.6, 4.4))
     told = []
     for (prompt, chances), color in zip(curves.items(), (BLUE, GREEN, PURPLE)):
         sums = chances.sort(descending=True).values.cumsum(0)
@@ -89,4 +90,29 @@ def cumulative(curves: dict[str, Tensor], p: float, k: int) -> None:
         f"Curves of summed probability. Each reaches {p} after another number of tokens: {', '.join(told)}. A dotted line stands at k = {k}.",
         f"Top-p cuts each curve where it reaches {p} (the dots), so how many tokens stay depends on the prompt. "
         f"Top-k cuts all of them at the same place, the dotted line.",
+    )
+
+
+def in_a_row(stages: dict[str, Tensor], labels: list[str]) -> None:
+    """Show the first few probabilities after each step from logits to a draw; stages (n,) under each name."""
+    fig, axes = plt.subplots(
+        len(stages), 1, figsize=(6.4, 1.25 * len(stages) + 0.9), sharex=True, sharey=True
+    )
+    for ax, (name, chances) in zip(axes, stages.items()):
+        ax.bar(range(len(labels)), chances, color=BLUE)
+        for i, chance in enumerate(chances.tolist()):
+            text, color = (f"{chance:.2f}", INK) if chance else ("×", RED)
+            ax.text(i, chance + 0.02, text, ha="center", fontsize=11, color=color)
+        ax.text(1, 0.95, name, transform=ax.transAxes, ha="right", va="top", fontsize=13)
+        ax.set(ylim=(0, 0.62), yticks=[])
+        ax.spines["left"].set_visible(False)
+        ax.tick_params(axis="x", length=0)
+    axes[-1].set_xticks(range(len(labels)), labels, rotation=40, ha="right")
+    told = "; ".join(f"{name}: {int((chances > 0).sum())}" for name, chances in stages.items())
+    show(
+        fig,
+        f"Rows of bars, one below the other, for the {len(labels)} most likely tokens. How many of them are still possible: {told}. "
+        "From row to row those that stay get higher.",
+        f"The {len(labels)} most likely tokens after each step. Temperature tilts the bars, top-k and top-p cut (×), and what "
+        "is cut is shared out among those that stay. The draw is made from the last row.",
     )
