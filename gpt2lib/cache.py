@@ -27,8 +27,8 @@ def _checked_end(cache: "LayerCache", k: torch.Tensor, v: torch.Tensor) -> int:
     end = cache.length + k.shape[2]
     if end > capacity:
         raise ValueError(
-            f"the cache holds {cache.length} tokens and {k.shape[2]} more are to go in, but it has room "
-            f"for {capacity}; open one with a larger max_length, or read a shorter text into an empty one"
+            f"the cache would hold {end} tokens ({cache.length} so far), but it has room for {capacity}; "
+            f"open one with a larger max_length, or read a shorter text into an empty one"
         )
     if cache.k.requires_grad:  # gradients flow through the new tokens only
         cache.k, cache.v = cache.k.detach(), cache.v.detach()
@@ -47,10 +47,6 @@ class LayerCache:
         self.k, self.v = k.detach(), v.detach()
         self.length = 0
 
-    def __getstate__(self) -> dict:
-        """Return what is copied or pickled: the numbers, without the way they were computed."""
-        return self.__dict__ | {"k": self.k.detach(), "v": self.v.detach()}
-
     def append(self, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the keys and values of new tokens and return all of them.
 
@@ -63,6 +59,10 @@ class LayerCache:
         self.v[:, :, self.length : end] = v
         self.length = end
         return self.k[:, :, :end], self.v[:, :, :end]
+
+    def __getstate__(self) -> dict:
+        """Return what is copied or pickled: the numbers, without the way they were computed."""
+        return self.__dict__ | {"k": self.k.detach(), "v": self.v.detach()}
 
 
 # What is said about sizes that no cache can have
@@ -101,7 +101,7 @@ class KVCache:
 
         max_length counts the prompt and the new tokens; None stands for n_positions. It stores
         2 * n_layer * n_embd numbers per token and text. Raises ValueError if either size is below 1 or
-        max_length is above n_positions, TypeError if config is none.
+        max_length is above n_positions, TypeError if config isn't the model's.
         """
         max_length = _checked_length(config, batch_size, max_length)
         size = (2, batch_size, config.n_head, max_length, config.n_embd // config.n_head)

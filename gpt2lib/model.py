@@ -68,7 +68,7 @@ class GPT2(nn.Module):
 
     @torch.inference_mode(False)  # weights made in that mode could not be trained later
     def __init__(self, config: GPT2Config):
-        """Make a model with fresh weights. Raises TypeError if config is none."""
+        """Make a model with fresh weights. Raises TypeError if config isn't a GPT2Config."""
         if not hasattr(config, "n_embd"):
             raise TypeError(
                 f"config is {config!r:.60}, but GPT2 takes a GPT2Config; from_pretrained loads a model with "
@@ -159,7 +159,7 @@ def check_tokens(tokens: torch.Tensor, config: GPT2Config, cache: "KVCache | Non
     start = cache.length if cache is not None else 0
     end = start + tokens.shape[1]
     if end > config.n_positions:
-        seen = f"{start} tokens in the cache and {tokens.shape[1]} new ones" if start else f"{end} tokens"
+        seen = f"{end} tokens ({start} of them in the cache)" if start else f"{end} tokens"
         raise ValueError(
             f"got {seen}, but this model reads at most {config.n_positions} (n_positions); shorten the text"
         )

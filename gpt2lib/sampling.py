@@ -99,7 +99,8 @@ class Sampler(_Drawing):
     """A way to draw the next token: by temperature, then top-k, then top-p.
 
     The same generator state gives the same draws. Raises ValueError for values that
-    `scale_temperature`, `keep_top_k` or `keep_top_p` refuse, TypeError if generator is none.
+    `scale_temperature`, `keep_top_k` or `keep_top_p` refuse, TypeError if generator is neither a
+    torch.Generator nor None.
     """
 
     temperature: float = 1.0  # 0 is greedy

@@ -196,7 +196,7 @@ class Trainer:
 
         Raises ValueError if N is not larger than the context, the context is longer than what the model
         reads, the batch cannot be shared out evenly over the processes and micro-batches, or the model has
-        no weights that training could change; TypeError if config is none.
+        no weights that training could change; TypeError if config isn't a TrainingConfig.
         """
         if not hasattr(config, "batch_size"):
             raise TypeError(

@@ -18,7 +18,7 @@ def _legend(fig, colors: Mapping[str, str]) -> None:
 
 def rows_per_step(prompt: int = 4, steps: int = 8) -> None:
     """Draw which tokens each step of writing computes, without a cache and with one."""
-    fig, axes = plt.subplots(1, 2, figsize=(8.4, 4.0), sharey=True)
+    fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.9), sharey=True)
     sums = []
     for ax, cached in zip(axes, (False, True)):
         total = 0
@@ -53,7 +53,7 @@ def rows_per_step(prompt: int = 4, steps: int = 8) -> None:
 
 def one_new_token(S: int = 6) -> None:
     """Draw attention for one new token as matrices: what is computed, what is known, what nobody needs."""
-    fig, ax = plt.subplots(figsize=(8.4, 4.0))
+    fig, ax = plt.subplots(figsize=(6.8, 3.7))
 
     def matrix(x, y, rows, columns, color_of):
         for r in range(rows):
@@ -90,7 +90,7 @@ def one_new_token(S: int = 6) -> None:
 
 def filling(stages: Sequence[tuple[str, int, int]], capacity: int = 10) -> None:
     """Draw the memory of a layer after each of some stages: (name, length before, length after)."""
-    fig, ax = plt.subplots(figsize=(8.2, 2.6))
+    fig, ax = plt.subplots(figsize=(6.8, 2.6))
     for row, (label, start, end) in enumerate(stages):
         for place in range(capacity):
             color = PALE if place >= end else (BLUE if place >= start else GREEN)
@@ -98,7 +98,7 @@ def filling(stages: Sequence[tuple[str, int, int]], capacity: int = 10) -> None:
         ax.text(-0.3, row + 0.4, label, ha="right", va="center", fontsize=11)
         ax.text(capacity + 0.3, row + 0.4, f"length = {end}", ha="left", va="center", fontsize=11)
     bottom = len(stages) + 0.3
-    ax.set(xlim=(-3.6, capacity + 2.6), ylim=(bottom + 0.6, -0.2))
+    ax.set(xlim=(-4.2, capacity + 3.2), ylim=(bottom + 0.6, -0.2))
     for place in range(capacity):
         ax.text(place + 0.46, bottom, str(place), ha="center", va="center", fontsize=11, color=GREY)
     ax.text(-0.3, bottom, "place", ha="right", va="center", fontsize=11, color=GREY)
@@ -116,7 +116,7 @@ def three_masks(masks: Mapping[str, torch.Tensor]) -> None:
     """Draw masks (T, S) of T new tokens among S, the first being right: what they show, hide, leak and lose."""
     right = next(iter(masks.values()))
     T, S = right.shape
-    fig, axes = plt.subplots(1, len(masks), figsize=(8.6, 2.7), sharey=True)
+    fig, axes = plt.subplots(1, len(masks), figsize=(6.8, 2.9), sharey=True)
     for ax, (name, mask) in zip(axes, masks.items()):
         for t in range(T):
             for s in range(S):
@@ -141,7 +141,7 @@ def three_masks(masks: Mapping[str, torch.Tensor]) -> None:
         Rectangle((0, 0), 1, 1, fc="white", ec=GREY, hatch="////"),
     ]
     says = ["looks", "future, hidden", "future, seen by mistake", "past, lost by mistake"]
-    fig.legend(boxes, says, loc="outside lower center", ncols=4, frameon=False, fontsize=11)
+    fig.legend(boxes, says, loc="outside lower center", ncols=2, frameon=False, fontsize=11)
     show(
         fig,
         "Three masks for queries 4 to 7 over keys 0 to 7, a line between cached and new tokens. Right: all of 0 to 3, and a "
@@ -155,7 +155,7 @@ def three_masks(masks: Mapping[str, torch.Tensor]) -> None:
 
 def work(lengths: Sequence[int], without: Sequence[int], cached: Sequence[int], formula) -> None:
     """Draw the multiply-adds of one token and of a whole text, counted at some lengths and by a formula at all."""
-    fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.6))
+    fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.4))
     everywhere = range(1, lengths[-1] + 1)
     a, b = [formula(0, S) for S in everywhere], [formula(S - 1, 1) for S in everywhere]
     for line, counted, color in ((a, without, ORANGE), (b, cached, BLUE)):
@@ -183,33 +183,28 @@ def work(lengths: Sequence[int], without: Sequence[int], cached: Sequence[int], 
     )
 
 
-def memory(names: Sequence[str], per_token: Sequence[float], groups: Mapping[str, Sequence[float]]) -> None:
-    """Draw the cache of a token in KiB, and in GiB the weights beside the caches of whole texts."""
-    fig, axes = plt.subplots(1, 2, figsize=(8.8, 3.5))
-    axes[0].bar(names, per_token, color=BLUE, width=0.6)
-    for i, kib in enumerate(per_token):
-        axes[0].text(i, kib + 8, f"{kib:.0f}", ha="center", fontsize=11)
-    axes[0].set(title="cache, one token", ylabel="KiB (float32)", xlabel="GPT-2")
+def memory(names: Sequence[str], groups: Mapping[str, Sequence[float]]) -> None:
+    """Draw the weights of some models beside the caches of whole texts, in GiB."""
+    fig, ax = plt.subplots(figsize=(6.6, 3.6))
     for j, ((label, heights), color) in enumerate(zip(groups.items(), (GREY, BLUE, ORANGE))):
         places = [i + 0.28 * (j - 1) for i in range(len(names))]
-        axes[1].bar(places, heights, width=0.26, color=color, label=label)
+        ax.bar(places, heights, width=0.26, color=color, label=label)
         for place, height in zip(places, heights):
-            axes[1].text(place, height + 0.12, f"{height:.1f}", ha="center", fontsize=9)
-    axes[1].set_xticks(range(len(names)), names)
-    axes[1].set(title="1024 tokens in each text", ylabel="GiB (float32)", xlabel="GPT-2")
-    axes[1].legend(frameon=False, fontsize=11)
+            ax.text(place, height + 0.12, f"{height:.1f}", ha="center", fontsize=11)
+    ax.set_xticks(range(len(names)), names)
+    ax.set(title="1024 tokens in each text", ylabel="GiB (float32)", xlabel="GPT-2")
+    ax.legend(frameon=False)
     show(
         fig,
-        "Left: KiB of cache per token in float32 for the four sizes of GPT-2, 72 for small and 600 for XL. Right, for texts "
-        "of 1024 tokens, in GiB: the weights, the cache of one text, which is small beside them, and the cache of 16 texts, "
-        "which is larger than the weights in every size.",
+        "For the four sizes of GPT-2, in GiB: the weights, the cache of one text of 1024 tokens, which is small beside "
+        "them, and the cache of 16 texts, which is larger than the weights in every size.",
         "For one text, the cache is small next to the weights. For sixteen, it's the larger part in every size.",
     )
 
 
 def sliding_changes(changes: Mapping[str, Sequence[float]]) -> None:
     """Draw by what share the keys and the values of a token change in each layer when the window slides."""
-    fig, ax = plt.subplots(figsize=(8.2, 3.2))
+    fig, ax = plt.subplots(figsize=(6.6, 3.4))
     for j, ((name, shares), color) in enumerate(zip(changes.items(), (BLUE, ORANGE))):
         places = [i + 0.38 * (j - 0.5) for i in range(len(shares))]
         ax.bar(places, [100 * share for share in shares], width=0.36, color=color, label=name)
@@ -217,7 +212,7 @@ def sliding_changes(changes: Mapping[str, Sequence[float]]) -> None:
             ax.text(place, 100 * share + 0.5, f"{100 * share:.0f}", ha="center", fontsize=10)
     ax.set(xlabel="layer", ylabel="mean change (%)", xticks=range(len(shares)))
     ax.margins(y=0.15)
-    ax.legend(frameon=False, fontsize=11, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.legend(frameon=False)
     show(
         fig,
         "Two bars for each layer: by how many percent the keys and the values of a token change on average when the window "
@@ -230,24 +225,22 @@ def sliding_changes(changes: Mapping[str, Sequence[float]]) -> None:
 def padded_batch(rows: Sequence[Sequence[str]], pad: str) -> None:
     """Draw texts of different length as one batch, padded on the left, with two ways to number the positions."""
     width = max(map(len, rows))
-    fig, ax = plt.subplots(figsize=(8.8, 0.75 * len(rows) + 1.5))
+    fig, ax = plt.subplots(figsize=(6.8, 0.75 * len(rows) + 1.3))
     for y, row in enumerate(rows):
         empty = width - len(row)
         for x in range(width):
             text = pad if x < empty else row[x - empty]
             ax.add_patch(Rectangle((x, 1.5 * y), 0.94, 0.6, color=PALE if x < empty else BLUE, lw=0))
             color = GREY if x < empty else "white"
-            ax.text(x + 0.47, 1.5 * y + 0.3, text, ha="center", va="center", fontsize=10, color=color)
-            ax.text(x + 0.3, 1.5 * y + 0.85, x, ha="center", va="center", fontsize=10, color=BROWN)
+            ax.text(x + 0.47, 1.5 * y + 0.3, text, ha="center", va="center", fontsize=12, color=color)
+            ax.text(x + 0.3, 1.5 * y + 0.85, x, ha="center", va="center", fontsize=12, color=BROWN)
             if x >= empty:
                 ax.text(
-                    x + 0.65, 1.5 * y + 0.85, x - empty, ha="center", va="center", fontsize=10, color=BLUE
+                    x + 0.65, 1.5 * y + 0.85, x - empty, ha="center", va="center", fontsize=12, color=BLUE
                 )
     bottom = 1.5 * len(rows)
-    ax.text(0, bottom, "brown: the column", color=BROWN, fontsize=11, va="center")
-    ax.text(
-        3, bottom, "blue: the position the token has in its own text", color=BLUE, fontsize=11, va="center"
-    )
+    ax.text(0, bottom, "brown: the column", color=BROWN, va="center")
+    ax.text(2.4, bottom, "blue: the token's position in its own text", color=BLUE, va="center")
     ax.set(xlim=(-0.1, width + 0.1), ylim=(bottom + 0.4, -0.1))
     ax.axis("off")
     show(

@@ -52,7 +52,7 @@ class SmallModel(nn.Module):
         self.held.append(None if cache is None else start)
         if T == 0 or start + T > self.config.n_positions:
             raise ValueError(
-                f"got {start} tokens in the cache and {T} new ones, but this model reads 1 to "
+                f"got {start + T} tokens ({start} of them in the cache), but this model reads {start + 1} to "
                 f"{self.config.n_positions} (n_positions)"
             )
         x = self.wte(tokens) + self.wpe.weight[start : start + T]
