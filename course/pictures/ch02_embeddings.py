@@ -118,28 +118,6 @@ def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, sho
     )
 
 
-def alike_positions(alike: Tensor) -> None:
-    """Show the cosines of all pairs of positions, and their mean by distance. alike (T, T)."""
-    T = len(alike)
-    distances = range(1, T - T // 8)
-    mean = torch.stack([alike.diagonal(d).mean() for d in distances])
-    fig, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.7), width_ratios=(1.1, 1))
-    image = left.imshow(alike, vmin=-0.8, vmax=0.8, cmap=SIGNED)
-    left.set(xlabel="position", ylabel="position", title="cosine of two positions")
-    fig.colorbar(image, ax=left, shrink=0.8)
-    right.plot(distances, mean, color=BLUE, lw=2)
-    right.axhline(0, color=GREY, lw=1, ls=":")
-    right.set(xlabel="distance in tokens", title="mean cosine by distance")
-    show(
-        fig,
-        f"Left: the cosines of all pairs of {T} positions as a square of colors, red near the diagonal and blue far "
-        f"from it. Right: their mean by distance, {mean[0]:.1f} for neighbors, {mean[19]:.1f} at 20 tokens, and below "
-        "0 from about 150 tokens on.",
-        "Left: a broad red band along the diagonal, so positions in the same stretch of text are alike; far ones "
-        "(blue) are unlike. Right: flat for the first steps, then a fall below 0, and a little way back at the far end.",
-    )
-
-
 def logits_as_projections(x: Tensor, rows: Tensor) -> None:
     """Show how far a vector reaches along each row of a small table, and the logits. x (2,), rows (3, 2)."""
     logits = (rows @ x).tolist()
