@@ -69,16 +69,20 @@ def weighted_sum(words: list[str], query, keys, values, shares, meanings: tuple[
         side = {"ha": "right", "xytext": (-7, 4)} if value[0] == 0 else {"xytext": (6, 4)}
         right.annotate(word, value.tolist(), textcoords="offset points", color=color, **side)
         tip = at + share * value
-        if (tip - at).norm() > 0.05:
+        if 0.05 < (tip - at).norm() < 0.5:  # too short for a head
+            right.plot(*zip(at.tolist(), tip.tolist()), color=color, lw=5, solid_capstyle="butt", zorder=3)
+        elif (tip - at).norm() >= 0.5:
             right.annotate(
-                "", tip.tolist(), at.tolist(), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2}
+                "",
+                tip.tolist(),
+                at.tolist(),
+                arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2, "shrinkA": 0, "shrinkB": 0},
             )
         at = tip
-    right.annotate(
-        "", at.tolist(), (0, 0), arrowprops={"arrowstyle": "-|>", "color": ORANGE, "lw": 3, "alpha": 0.7}
-    )
-    right.text(at[0] + 0.3, at[1], "the mixture", color=BROWN, va="center")
-    right.set(xlim=(-3.2, 11), ylim=(-0.8, 9.4), xlabel=meanings[0], ylabel=meanings[1])
+    right.plot(*zip((0, 0), at.tolist()), "--", color=ORANGE, lw=2, zorder=1)
+    right.plot(*at, "o", mfc="none", mec=ORANGE, mew=2, ms=11)
+    right.text(at[0] + 0.5, at[1] + 0.3, "the mixture", color=BROWN, va="center")
+    right.set(xlim=(-4.2, 11), ylim=(-0.8, 9.4), xlabel=meanings[0], ylabel=meanings[1])
     parts = "; ".join(f"{w} {s:.2f}" for w, s in zip(words, shares.tolist()))
     show(
         fig,
@@ -86,7 +90,7 @@ def weighted_sum(words: list[str], query, keys, values, shares, meanings: tuple[
         f"a plane of {meanings[0]} and {meanings[1]}. The values, shortened to their shares, are set tip to tail; "
         f"they end at the mixture, {at[0]:.1f} and {at[1]:.1f}.",
         "Left: the query is compared with each key, which gives the shares. Right: each value, shortened to its "
-        "share, is an arrow; set end to end, the arrows lead to what “growled” takes away.",
+        "share, is an arrow (“growled” adds only a short blue piece); set end to end, they lead to the ring: the mixture.",
     )
 
 
