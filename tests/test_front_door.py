@@ -1,22 +1,18 @@
 """What a newcomer meets first: the packages asked for, the wheel, the README's promises."""
 
 import ast
-import contextlib
 import json
 import os
 import re
 import runpy
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 from types import SimpleNamespace
-from urllib.error import URLError
-from urllib.request import ProxyHandler, build_opener
 
+import making_lab
 import pytest
 
 from course import preflight
@@ -99,30 +95,13 @@ def test_old_pythons_can_read_what_refuses_them():
 
 def test_lab_opens_the_chapter_and_shows_the_whole_course(tmp_path):
     """`make lab` on an environment that is ready: the address that it prints, and what can be opened there."""
-    (tmp_path / "bin").mkdir()
-    python = tmp_path / "bin" / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
-    (tmp_path / ".ready").touch()
-    command = ["make", "lab", f"VENV={tmp_path}", "ARGS=--no-browser --ServerApp.port_retries=50"]
-    server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    try:
-        address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\S+", line)))
+    with making_lab.lab(ROOT, tmp_path) as address:
         base, token = re.fullmatch(
             r"(http://[^/]+)/lab/tree/notebooks/00_meet_gpt2.ipynb\?(token=\w+)", address
         ).groups()
-        direct, end = build_opener(ProxyHandler({})), time.monotonic() + 60
-        while time.monotonic() < end:  # it prints its address before it listens
-            with contextlib.suppress(URLError):
-                direct.open(f"{base}/api", timeout=60).close()
-                break
-            time.sleep(0.2)
         for folder in ("solutions", "gpt2lib", "notebooks"):
-            with direct.open(f"{base}/api/contents/{folder}?{token}", timeout=60) as answer:
+            with making_lab.DIRECT.open(f"{base}/api/contents/{folder}?{token}", timeout=60) as answer:
                 assert json.load(answer)["type"] == "directory"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
 
 
 def test_tales_gives_the_numbers_of_transformers():
