@@ -11,7 +11,7 @@ from course.figures import BLUE, GREY, ORANGE, RED, show
 
 def cost_of_letters(sentence: str, nats: Sequence[float]) -> None:
     """Draw what each letter of a sentence costs the best possible model, in nats."""
-    fig, ax = plt.subplots(figsize=(9.0, 2.8))
+    fig, ax = plt.subplots(figsize=(6.8, 2.8))
     ax.bar(range(len(sentence)), nats, color=BLUE)
     ax.set_xticks(
         range(len(sentence)), [letter.replace(" ", "␣") for letter in sentence], family="DejaVu Sans"
@@ -29,7 +29,7 @@ def cost_of_letters(sentence: str, nats: Sequence[float]) -> None:
 
 def losses(curves: Mapping[str, Sequence[float]], limit: float) -> None:
     """Draw the losses of trainings, one line each, and the limit of the language."""
-    fig, ax = plt.subplots(figsize=(8.0, 3.2))
+    fig, ax = plt.subplots(figsize=(6.6, 3.6))
     for (name, curve), color in zip(curves.items(), (BLUE, ORANGE, GREY, RED)):
         ax.plot(curve, color=color, label=name)
     ax.axhline(limit, color="black", ls="--", lw=1.5, label="limit of the language")
@@ -46,19 +46,20 @@ def losses(curves: Mapping[str, Sequence[float]], limit: float) -> None:
 
 
 def _maps(maps: Mapping[str, torch.Tensor], size: tuple, what: str, moves: str, ticks: range, floor: float):
-    """Draw tables of how far something moves, on one logarithmic scale; return the figure and its axes."""
-    fig, axes = plt.subplots(1, len(maps), figsize=size, sharey=True)
-    for ax, (name, moved) in zip(axes, maps.items()):
+    """Draw tables of how far something moves, two in a row, on one scale; return the figure and its axes."""
+    fig, axes = plt.subplots(len(maps) // 2, 2, figsize=size, sharex=True, sharey=True)
+    for ax, (name, moved) in zip(axes.flat, maps.items()):
         image = ax.imshow(moved.clamp(min=floor), norm=LogNorm(floor, 10))
-        ax.set(title=name, xlabel=f"changed {what}", xticks=ticks, yticks=ticks)
-    axes[0].set_ylabel(moves)
+        ax.set(title=name, xticks=ticks, yticks=ticks)
+    fig.supxlabel(f"changed {what}", fontsize=12)
+    fig.supylabel(moves, fontsize=12)
     fig.colorbar(image, ax=axes, label="largest change")
-    return fig, axes
+    return fig, axes.flat
 
 
 def influence_maps(maps: Mapping[str, torch.Tensor], floor: float = 1e-3) -> None:
     """Draw for each model how far each row of the logits moves when each token changes: maps (T, T)."""
-    fig, axes = _maps(maps, (9.0, 2.9), "token j", "row i of the logits", range(0, 12, 3), floor)
+    fig, axes = _maps(maps, (6.6, 5.8), "token j", "row i of the logits", range(0, 12, 3), floor)
     for ax, moved in zip(axes, maps.values()):
         ax.plot([-0.5, len(moved) - 0.5], [-0.5, len(moved) - 0.5], color=ORANGE, lw=1)
     show(
@@ -72,31 +73,33 @@ def influence_maps(maps: Mapping[str, torch.Tensor], floor: float = 1e-3) -> Non
 
 def rows_of_one_letter(rows: Mapping[str, torch.Tensor], letters: str) -> None:
     """Draw the logits of some letters at each position of a text of equal letters: rows (T, V) of each model."""
-    fig, axes = plt.subplots(1, len(rows), figsize=(9.0, 3.0), sharey=True)
+    fig, axes = plt.subplots(1, len(rows), figsize=(6.8, 3.4), sharey=True)
     for ax, (name, logits) in zip(axes, rows.items()):
         for letter, marker in zip(letters, "osv^"):
             label = "space" if letter == " " else letter
             ax.plot(logits[:, ord(letter)], marker=marker, ms=4, label=label)
         ax.set(title=name, xlabel="position", xticks=range(0, 12, 3))
     axes[0].set_ylabel("logit of the next letter")
-    axes[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(letters), frameon=False
+    )
     show(
         fig,
         "The logits of four letters after each of twelve letters e in a row. In the healthy model all of them move "
         "from position to position. In patients 2 and 4 all of them are flat lines.",
-        "Twelve times the letter e. The healthy model says something else at each position; to the other two they are "
-        "all the same.",
+        "Twelve times the letter e, and how likely four letters are to come next, a line for each. The healthy model says "
+        "something else at each position; to the other two they are all the same.",
     )
 
 
 def cache_difference(apart: Mapping[str, torch.Tensor], tolerance: float = 1e-3) -> None:
     """Draw how far the logits with a cache are from those without, at each token: apart (T,) of each model."""
-    fig, ax = plt.subplots(figsize=(8.0, 3.0))
+    fig, ax = plt.subplots(figsize=(6.6, 3.6))
     for (name, differences), color in zip(apart.items(), (BLUE, ORANGE)):
         ax.semilogy(differences.clamp(min=1e-6), "o-", color=color, ms=4, label=name)
     ax.axhline(tolerance, color="black", ls="--", lw=1.5, label=f"tolerance, {tolerance:g}")
     ax.set(xlabel="token, read alone with a cache", ylabel="largest difference", ylim=(5e-7, 60))
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     show(
         fig,
         "How far the logits with a cache are from those without, on a logarithmic scale, for 15 tokens read one by "
@@ -109,7 +112,7 @@ def cache_difference(apart: Mapping[str, torch.Tensor], tolerance: float = 1e-3)
 
 def who_hears_whom(maps: Mapping[str, torch.Tensor], floor: float = 1e-3) -> None:
     """Draw for each model how far the logits of each text of a batch move when another changes: maps (B, B)."""
-    fig, _ = _maps(maps, (8.0, 3.6), "text", "text whose logits move", range(0, 16, 5), floor)
+    fig, _ = _maps(maps, (6.8, 3.5), "text", "text whose logits move", range(0, 16, 5), floor)
     show(
         fig,
         "Two maps of 16 texts by 16 changed texts. Healthy: only the diagonal is filled. Patient 4: every place is "
@@ -121,14 +124,14 @@ def who_hears_whom(maps: Mapping[str, torch.Tensor], floor: float = 1e-3) -> Non
 
 def trainings(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], limit: float) -> None:
     """Draw for each training its losses and the norms of its gradients: (losses, norms) under each name."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.4))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 3.8))
     for (name, (curve, norms)), color in zip(runs.items(), (BLUE, ORANGE, RED)):
         left.plot(curve, color=color, label=name)
         right.semilogy(norms, color=color, label=name)
     left.axhline(limit, color="black", ls="--", lw=1.5)
     left.set(xlabel="step", ylabel="loss (nats per letter)", ylim=(0, 5))
     right.set(xlabel="step", ylabel="norm of the gradient")
-    right.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=len(runs), frameon=False)
     show(
         fig,
         "Two panels with the healthy model, patient 9 and patient 10 over 300 steps. Left, the loss: the healthy one comes "
