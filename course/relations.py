@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Number
 from typing import Any
@@ -36,10 +36,11 @@ def relation(got: Any, want: Any, tolerance: float) -> tuple[str, str] | None:
     """
     if isinstance(got, (str, bytes)) and type(got) is type(want):
         return of_texts(got, want)
-    got, want = numbers(got), numbers(want)
-    if got is None or want is None or got.shape != want.shape:
-        return None
-    return of_numbers(got, want, tolerance)
+    both = numbers(got), numbers(want)
+    if any(part is None for part in both):
+        lists = isinstance(got, (list, tuple)) and isinstance(want, (list, tuple))
+        return of_lists(got, want, tolerance) if lists else None
+    return of_numbers(*both, tolerance) if both[0].shape == both[1].shape else None
 
 
 def numbers(value: Any) -> Tensor | None:
@@ -70,6 +71,27 @@ def of_texts(got: str | bytes, want: str | bytes) -> tuple[str, str] | None:
     return None
 
 
+def of_lists(got: Sequence, want: Sequence, tolerance: float) -> tuple[str, str] | None:
+    """Return how two lists of other things than numbers are related."""
+    wrong = [i for i, (g, w) in enumerate(zip(got, want)) if not same(g, w, tolerance)]
+    if len(got) != len(want) or not wrong or len(wrong) == len(want) == 1:
+        return None
+    if same(list(reversed(got)), list(want), tolerance):
+        return "reversed", "Its entries are right, but back to front."
+    if len(wrong) == 1 < len(want):
+        return "place", f"Only {ordinal(wrong[0], len(want))} is wrong."
+    return right_at_an_end(wrong[0], wrong[-1], len(want), "")
+
+
+def right_at_an_end(first: int, last: int, size: int, along: str) -> tuple[str, str] | None:
+    """Return how much is right before the first or else after the last that is wrong."""
+    for name, which, n in (("from-there-on", "first", first), ("up-to-there", "last", size - 1 - last)):
+        if n > 0:
+            noun = along or (" entry" if n == 1 else " entries")
+            return name, f"The {which}{f' {n}' * (n > 1)}{noun} {'is' if n == 1 else 'are'} right."
+    return None
+
+
 def of_numbers(got: Tensor, want: Tensor, tolerance: float) -> tuple[str, str] | None:
     """Return how two tensors of one shape are related."""
     alike = partial(same, tolerance=tolerance)
@@ -80,12 +102,91 @@ def of_numbers(got: Tensor, want: Tensor, tolerance: float) -> tuple[str, str] |
             return "inverted", "True and False are exchanged everywhere."
         if got.ndim and got.all() == got.any():
             return "constant", f"It's {bool(got.all())} everywhere."
+        if got.ndim and (known := of_truths(got, want)) and not arranged(got.double(), want.double(), alike):
+            return known
         got, want = got.double(), want.double()
-    if known := arranged(got, want, alike):
+    if known := arranged(got, want, alike) or of_what_is_gone(got, want, tolerance):
         return known
-    if want.isfinite().all() and got.isfinite().all() and (known := computed(got, want, alike)):
+    finite = want.isfinite().all() and got.isfinite().all()
+    if finite and (known := computed(got, want, alike)):
         return known
-    return in_one_place(got, want, tolerance)
+    known = in_one_place(got, want, tolerance)
+    return known or (of_sums(got, want, alike) or of_signs(got, want) if finite else None)
+
+
+def of_truths(got: Tensor, want: Tensor) -> tuple[str, str] | None:
+    """Return whether there is only too much, or only too little, that is True."""
+    for more, less, what in ((got, want, True), (want, got, False)):
+        if (more | ~less).all():
+            n = int((more & ~less).sum())
+            return "too-much", f"It's {what} where it should be, and in {n} place{'s' * (n > 1)} too many."
+    return None
+
+
+def of_what_is_gone(got: Tensor, want: Tensor, tolerance: float) -> tuple[str, str] | None:
+    """Return how the numbers that stay differ, where the others should be -inf."""
+    gone, should = got.isneginf(), want.isneginf()
+    if not should.any() or should.all() or got.isnan().any():
+        return None
+    more, fewer = int((should & ~gone).sum()), int((gone & ~should).sum())
+    if more and fewer:
+        stay, need = int((~gone).sum()), int((~should).sum())
+        how_many = f"{stay} instead of {need}" if stay != need else f"{need}, but not the right ones"
+        return "stays", f"Other numbers stay than should: {how_many}."
+    if more:
+        return (
+            "stays",
+            f"All that should stay are there, but {more} that should be -inf {'is' if more == 1 else 'are'}, too.",
+        )
+    if fewer:
+        return (
+            "stays",
+            f"Too few numbers stay: {fewer} {'is' if fewer == 1 else 'are'} -inf and shouldn't be.",
+        )
+    rest = got[~should], want[~should]
+    known = computed(*rest, partial(same, tolerance=tolerance)) if rest[0].isfinite().all() else None
+    return known and (
+        known[0],
+        f"-inf is in the right places. Of the rest: {known[1][:1].lower()}{known[1][1:]}",
+    )
+
+
+def of_sums(got: Tensor, want: Tensor, alike: Callable) -> tuple[str, str] | None:
+    """Return along which axis numbers should add up to 1 or 0, and don't."""
+    for total in (1.0, 0.0):
+        for axis in reversed(range(want.ndim)):
+            sums = want.sum(axis)
+            if want.shape[axis] < 2 or not alike(sums, torch.full_like(sums, total)):
+                continue
+            if not alike(off := got.sum(axis), sums):
+                most = off.flatten()[(off - total).abs().argmax()].item()
+                return (
+                    "sums",
+                    f"The numbers should add up to {total:.0f}{along(want, axis)}, but there's {most:.4g}.",
+                )
+    return None
+
+
+def of_signs(got: Tensor, want: Tensor) -> tuple[str, str] | None:
+    """Return whether numbers are there that are outside of where all should be, or all too large or too small."""
+    if want.numel() < 3:
+        return None
+    if (want >= 0).all() and (got < -1e-6).any():
+        return (
+            "negative",
+            f"There are negative numbers in it, such as {got.min().item():.4g}; none should be.",
+        )
+    if 0 <= want.min() and want.max() <= 1 and got.max() > 1 + 1e-6:
+        return "above", f"No number should be above 1 here, but there's {got.max().item():.4g}."
+    for holds, says in (
+        (got.abs() > want.abs(), "too far from 0"),
+        (got.abs() < want.abs(), "too near to 0"),
+        (got > want, "too large"),
+        (got < want, "too small"),
+    ):
+        if holds.all():
+            return "size", f"Every number is {says}."
+    return None
 
 
 def arranged(got: Tensor, want: Tensor, alike: Callable) -> tuple[str, str] | None:
@@ -193,21 +294,24 @@ def in_one_place(got: Tensor, want: Tensor, tolerance: float) -> tuple[str, str]
         for name, place in places.items():
             if not wrong[..., ~place].any():
                 return "place", f"It's right everywhere but {name} the diagonal of the last two axes."
-    for axis in range(want.ndim):
-        size = want.shape[axis]
-        hit = wrong.transpose(0, axis).flatten(1).any(1) if want.ndim > 1 else wrong
+    hits = [
+        wrong.transpose(0, axis).flatten(1).any(1) if want.ndim > 1 else wrong for axis in range(want.ndim)
+    ]
+    for axis, hit in enumerate(hits):
         for sort, only in (("wrong", hit), ("right", ~hit)):
-            if size > 2 and int(only.sum()) == 1:
-                at = int(only.nonzero()[0])
-                which = {0: "the first", size - 1: "the last"}.get(at, f"number {at} (counted from 0)")
+            if len(hit) > 2 and int(only.sum()) == 1:
+                which = ordinal(int(only.nonzero()[0]), len(hit))
                 return "place", f"Only {which}{along(want, axis)} is {sort}."
-    if want.ndim == 1:
-        first, last = (int(wrong.nonzero()[i]) for i in (0, -1))
-        if first > 1:
-            return "from-there-on", f"The first {first} entries are right."
-        if last < len(want) - 2:
-            return "up-to-there", f"The last {len(want) - 1 - last} entries are right."
+    for axis, hit in enumerate(hits):
+        places = hit.nonzero().flatten().tolist()
+        if known := right_at_an_end(places[0], places[-1], len(hit), along(want, axis)):
+            return known
     return None
+
+
+def ordinal(at: int, size: int) -> str:
+    """Return which of several one is."""
+    return {0: "the first", size - 1: "the last"}.get(at, f"number {at} (counted from 0)")
 
 
 def of_shapes(got: Tensor, want: Tensor, tolerance: float) -> str:

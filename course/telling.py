@@ -5,7 +5,7 @@ import inspect
 import linecache
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Number
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -21,6 +21,7 @@ from course.exercise import Exercise, Mistake
 from course.relations import of_shapes, relation
 from course.running import Attempt
 
+NOT_YET = "That isn't the right result yet."
 LONGEST = 300  # characters of one value
 MEANINGS = {
     "Boolean value of Tensor": "A tensor of several numbers is neither true nor false. Did you mean `is not None`, or ~x for `not x`?",
@@ -128,16 +129,18 @@ def symptom(
     known = of_parts(result, want, exercise.tolerance, whose) or of_counts(result, want)
     if known:
         return known
-    _, result, want = first_part(result, want, exercise.tolerance)
-    if isinstance(want, torch.Tensor) and isinstance(result, torch.Tensor):
-        return of_tensors(result, want, exercise.tolerance)
-    return not_yet(relation(result, want, exercise.tolerance))
+    _, part, of = first_part(result, want, exercise.tolerance)
+    if isinstance(of, torch.Tensor) and isinstance(part, torch.Tensor):
+        known = of_tensors(part, of, exercise.tolerance)
+    else:
+        known = not_yet(relation(part, of, exercise.tolerance))
+    return known if known[0] else not_yet(relation(result, want, exercise.tolerance))
 
 
 def not_yet(known: tuple[str, str] | None) -> tuple[str | None, str]:
     """Return an id and a message on a wrong result, with what is known about it."""
     name, says = known or (None, "")
-    return name, f"That isn't the right result yet. {says}".rstrip()
+    return name, f"{NOT_YET} {says}".rstrip()
 
 
 def of_parts(got: Any, want: Any, tolerance: float, whose: str) -> tuple[str, str] | None:
@@ -150,14 +153,41 @@ def of_parts(got: Any, want: Any, tolerance: float, whose: str) -> tuple[str, st
             return "keys", f"{whose} has no entry for {brief(lacking[0])}."
         if surplus:
             return "keys", f"{whose} has an entry for {brief(surplus[0])}, which shouldn't be there."
+        return of_entries(got, want, tolerance)
     if isinstance(want, (list, tuple)):
         if kinds := other_part(got, want, tolerance):
             return "type", f"In its result there is {kinds}."
         if len(got) != len(want):
             entries = "entry" if len(got) == 1 else "entries"
-            return "length", f"{whose} has {len(got)} {entries}, but should have {len(want)}."
+            says = f"{whose} has {len(got)} {entries}, but should have {len(want)}."
+            return "length", f"{says} {of_lengths(got, want, tolerance)}".rstrip()
         if sorted(map(repr, got)) == sorted(map(repr, want)):
             return "order", f"{whose} has the right entries, but in another order."
+    return None
+
+
+def of_lengths(got: Sequence, want: Sequence, tolerance: float) -> str:
+    """Return what two lists of different lengths have in common, as a sentence; "" for nothing."""
+    shorter, longer = sorted((list(got), list(want)), key=len)
+    surplus = len(longer) - len(shorter)
+    are, much = "is" if surplus == 1 else "are", "missing" if len(want) > len(got) else "too many"
+    for start, place in ((0, "end"), (surplus, "beginning")):
+        if shorter and same(longer[start : start + len(shorter)], shorter, tolerance):
+            return f"At the {place}, {surplus} {are} {much}; the rest is right."
+    return ""
+
+
+def of_entries(got: Mapping, want: Mapping, tolerance: float) -> tuple[str, str] | None:
+    """Return how the numbers in two dicts with the same keys are related, or how many entries are wrong."""
+    both = [[*part.values()] for part in ({key: got[key] for key in want}, want)]
+    wrong = [key for key in want if not same(got[key], want[key], tolerance)]
+    if all(isinstance(value, Number) for part in both for value in part):
+        known = relation(*both, tolerance)
+        if known and known[0] not in ("place", "from-there-on", "up-to-there"):
+            return not_yet(known)
+    if wrong and len(wrong) < len(want):
+        only = f"the one for {brief(wrong[0])} is" if len(wrong) == 1 else f"{len(wrong)} are"
+        return "entries", f"Of the {len(want)} entries, {only} wrong."
     return None
 
 
@@ -178,7 +208,7 @@ def of_counts(got: Any, want: Any) -> tuple[str, str] | None:
             if factor > 1 and factor % 1 == 0:
                 return (
                     "factor",
-                    f"That isn't the right result yet. Here it's {says.format(factor)} the right number.",
+                    f"{NOT_YET} Here it's {says.format(factor)} the right number.",
                 )
     return None
 
@@ -304,11 +334,16 @@ def on_left_behind(exercise: Exercise, answer: Callable) -> str:
     )
 
 
+def named(exercise: Exercise, attempt: Attempt, case: int) -> dict[str, Any]:
+    """Return the arguments of a case by their names."""
+    names = exercise.arguments or tuple(inspect.signature(exercise.reference).parameters)
+    return dict(zip(names, attempt.arguments[case]))
+
+
 def table(exercise: Exercise, attempt: Attempt, case: int, want: Any) -> str:
     """Return a small table of one case: what went in, what was expected, what came out."""
     got = attempt.results[case]
-    names = exercise.arguments or tuple(inspect.signature(exercise.reference).parameters)
-    rows = [("with", "\n".join(f"{name} = {brief(v)}" for name, v in zip(names, attempt.arguments[case])))]
+    rows = [("with", "\n".join(f"{name} = {brief(v)}" for name, v in named(exercise, attempt, case).items()))]
     if not (isinstance(got, Raised) and not isinstance(want, Raised)):  # else the message has said it
         part, got, want = first_part(got, want, exercise.tolerance)
         rows += [("in", part)] if part else []

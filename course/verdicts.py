@@ -12,6 +12,7 @@ import torch
 from course.comparing import Raised, other_types, same, same_down_to_words
 from course.edits import EditedMistake, pairs
 from course.exercise import Exercise, find
+from course.patterns import of_results, where_wrong
 from course.running import (
     MEMORY_LIMIT,
     TIME_LIMIT,
@@ -24,8 +25,9 @@ from course.running import (
     largest_tensor,
     limits,
 )
-from course.telling import message, on_left_behind, symptom, table
+from course.telling import NOT_YET, message, named, on_left_behind, symptom, table
 
+CHANGES = "Your code changes the arguments it was given; make a new object instead."
 PAIRS_LIMIT = 1.0  # processor seconds for finding two mistakes at once
 SLOW = (
     3.0,
@@ -188,22 +190,79 @@ def explain(exercise: Exercise, answer: Callable, got: Attempt, want: Attempt, w
     result, wanted = got.results[first], want.results[first]
     evidence = table(exercise, got, first, wanted)
     found = next(((m,) for m in exercise.mistakes if is_explained(exercise, got, m.wrong)), None)
-    found = found or two_mistakes(exercise, got, want, wrong) or ()
+    in_part = {}
+    if not found and not all(
+        isinstance(result, Raised) for result in got.results
+    ):  # else its error says more
+        end = time.process_time() + PAIRS_LIMIT
+        in_part, loud = explained_in_part(exercise, got, want, wrong, end)
+        found = two_mistakes(exercise, got, in_part, loud, end)
+    found = found or ()
     says = [message(exercise, mistake, result, wanted) for mistake in found]
     diagnosis, hint = " + ".join(mistake.id for mistake in found) or None, found[0].hint if found else None
     if len(found) == 2:
         says = [f"There are two mistakes here. First: {says[0]} Second: {says[1]}"]
-    elif not found:
-        diagnosis, sight = symptom(exercise, got, first, wanted, answer)
+    if found and any(got.changed) and not any(writes(exercise, m.wrong) for m in found):
+        says = [f"{CHANGES} If it's still wrong then: {says[0]}"]
+    if not found:
+        diagnosis, sight = at_first_sight(exercise, answer, got, want, wrong, in_part)
         says = [sight]
         if any(got.changed) and diagnosis != "raises":
             diagnosis = "in-place"
-            says = [f"Your code changes the arguments it was given; make a new object instead. Also: {sight}"]
+            says = [f"{CHANGES} Also: {sight}"]
     head, _, rest = says[0].partition("\n")
     if not found and (right := len(got.results) - len(wrong)):
-        head += f" ({right} of the {len(got.results)} cases tried come{'s' * (right == 1)} out right.)"
+        where = where_wrong(*cases_of(exercise, got, wrong))
+        diagnosis = diagnosis or (where and "where") or None
+        says = f"{right} of the {len(got.results)} cases tried come{'s' * (right == 1)} out right."
+        head += f" ({says} {where}".rstrip() + ")"
     head = " ".join(filter(None, [head, on_left_behind(exercise, answer)]))
     return Verdict(False, diagnosis, "\n".join(filter(None, [head, rest, evidence])), hint)
+
+
+def writes(exercise: Exercise, wrong: Callable) -> bool:
+    """Tell whether a known mistake changes the arguments itself, so that its message is about that."""
+    try:
+        return any(attempt(exercise, wrong).changed)
+    except (TimeUp, MemoryFull):
+        return False
+
+
+def cases_of(exercise: Exercise, got: Attempt, wrong: list[int]) -> tuple[list[dict], list[bool]]:
+    """Return the arguments of all cases by their names, and which cases are wrong."""
+    every = range(len(got.results))
+    return [named(exercise, got, i) for i in every], [i in wrong for i in every]
+
+
+def at_first_sight(
+    exercise: Exercise, answer: Callable, got: Attempt, want: Attempt, wrong: list[int], in_part: dict
+) -> tuple[str | None, str]:
+    """Return an id and a message on what is wrong where no known mistake explains all of it."""
+    diagnosis, says = symptom(exercise, got, wrong[0], want.results[wrong[0]], answer)
+    if diagnosis not in (None, "factor"):
+        return diagnosis, says
+    cases, which = cases_of(exercise, got, wrong)
+    known = of_results(cases, list(zip(got.results, want.results)), which)
+    if not known and not diagnosis:
+        known = like_a_mistake(exercise, got, want, wrong, in_part)
+    return (known[0], f"{NOT_YET} {known[1]}") if known else (diagnosis, says)
+
+
+def like_a_mistake(
+    exercise: Exercise, got: Attempt, want: Attempt, wrong: list[int], in_part: dict
+) -> tuple[str, str] | None:
+    """Return the mistake that explains most of the wrong cases, if it's half of them and two others aren't as good."""
+    most = max(map(len, in_part.values()), default=0)
+    best = [mistake for mistake, cases in in_part.items() if len(cases) == most]
+    if most < max(2, len(wrong) / 2) or len({mistake.id for mistake in best}) > 2:
+        return None
+    first = in_part[best[0]][0]
+    parts = [got.results[i] for i in in_part[best[0]]]
+    if not any(isinstance(p, torch.Tensor) and p.is_floating_point() and p.numel() > 2 for p in parts):
+        return None  # less can be the same by chance
+    says = message(exercise, best[0], got.results[first], want.results[first])
+    cases = "all" if most == len(wrong) else f"{most} of the {len(wrong)}"
+    return "in-part", f"In {cases} wrong cases it does just what this mistake does: {says}"
 
 
 def is_explained(exercise: Exercise, got: Attempt, wrong: Callable) -> bool:
@@ -215,27 +274,31 @@ def is_explained(exercise: Exercise, got: Attempt, wrong: Callable) -> bool:
     return all(same_down_to_words(g, k, exercise.tolerance) for g, k in zip(got.results, known))
 
 
-def two_mistakes(exercise: Exercise, got: Attempt, want: Attempt, wrong: list[int]) -> tuple | None:
-    """Return two known mistakes that together do what an answer did, or None if none are found in time.
-
-    Mistakes that alone explain some of the wrong cases are tried with every other one. Else both must show in
-    the first wrong case.
-    """
-    if all(isinstance(result, Raised) for result in got.results):
-        return None  # its own error says more
-    end = time.process_time() + PAIRS_LIMIT
+def explained_in_part(
+    exercise: Exercise, got: Attempt, want: Attempt, wrong: list[int], end: float
+) -> tuple[dict, list]:
+    """Return in which wrong cases an answer does what a known mistake does, and the mistakes that show in the first."""
     explained, loud = {}, []
     for mistake in exercise.mistakes:
         if time.process_time() > end:
             break
         if isinstance(mistake, EditedMistake):
             known = list(known_results(exercise, mistake.wrong, [got.arguments[i] for i in wrong]))
-            alike = (same_down_to_words(got.results[i], k, exercise.tolerance) for i, k in zip(wrong, known))
-            if number := sum(alike):
-                explained[mistake] = number
+            both = zip(wrong, known)
+            if alike := [i for i, k in both if same_down_to_words(got.results[i], k, exercise.tolerance)]:
+                explained[mistake] = alike
             if not same(known[0], want.results[wrong[0]], exercise.tolerance):
                 loud.append(mistake)
-    likely = sorted(explained, key=explained.get, reverse=True)
+    return explained, loud
+
+
+def two_mistakes(exercise: Exercise, got: Attempt, in_part: dict, loud: list, end: float) -> tuple | None:
+    """Return two known mistakes that together do what an answer did, or None if they aren't found by a time.
+
+    Mistakes that alone explain some of the wrong cases are tried with every other one. Else both must show in
+    the first wrong case.
+    """
+    likely = sorted(in_part, key=lambda mistake: len(in_part[mistake]), reverse=True)
     for one, other, both in chain(pairs(likely, exercise.mistakes), pairs(loud)):
         if time.process_time() > end:
             break

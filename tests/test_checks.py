@@ -21,6 +21,7 @@ from course.exercise import Exercise, Mistake, exercises, find
 from course.failing import Failed, watch
 from course.score import misjudged
 from course.source import ROOT, Course
+from gpt2lib import GPT2Config
 
 
 @pytest.mark.parametrize("number", exercises())
@@ -308,6 +309,7 @@ def test_lists_and_dicts_are_compared_part_by_part(wanted, code, diagnosis, says
 
 A = torch.tensor([[1.5, -0.7, 0.2], [0.3, 2.1, -1.1], [0.9, 0.4, 0.6]])
 SEEN = torch.ones(3, 3, dtype=torch.bool).tril()
+GONE = A.masked_fill(~SEEN, -math.inf)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +344,36 @@ SEEN = torch.ones(3, 3, dtype=torch.bool).tril()
         (SEEN, ~SEEN, "inverted", "exchanged everywhere"),
         (SEEN, SEEN.T, "axes", "exchanged"),
         (SEEN, SEEN | True, "constant", "True everywhere"),
+        (SEEN, SEEN | (A > 0.1), "too-much", "in 1 place too many"),
+        (SEEN, SEEN & (A > 0.5), "too-much", "False where it should be, and in 2 places too many"),
+        (GONE, A, "stays", "All that should stay are there, but 3 that should be -inf are, too"),
+        (
+            GONE,
+            2 * GONE,
+            "factor",
+            "-inf is in the right places. Of the rest: every number is 2 times",
+        ),
+        (GONE, GONE.masked_fill(A > 2, -math.inf), "stays", "Too few numbers stay: 1 is -inf"),
+        (
+            GONE,
+            A.masked_fill(A > 0.7, -math.inf),
+            "stays",
+            "Other numbers stay than should: 6, but not the right ones",
+        ),
+        (A.softmax(-1), A.softmax(0), "sums", "add up to 1 along axis 1, but there's"),
+        (A.abs(), A**3, "negative", "There are negative numbers in it, such as -1.331"),
+        (A, A * A.abs().exp(), "size", "Every number is too far from 0"),
         ([1.5, 2.5, 4.0], [3.0, 5.0, 8.0], "factor", "2 times"),
+        ([b"a", b"b", b"c"], [b"a", b"b", b"d"], "place", "Only the last is wrong"),
+        (
+            [b"a", b"b", b"c", b"d"],
+            [b"a", b"b", b"d", b"e"],
+            "from-there-on",
+            "The first 2 entries are right",
+        ),
+        (["a", "b", "c"], ["a", "b"], "length", "At the end, 1 is missing; the rest is right"),
+        ({"a": 1, "b": 4, "c": 7}, {"a": 2, "b": 5, "c": 8}, "offset", "1 too large"),
+        ({"a": 1, "b": "x"}, {"a": 1, "b": "y"}, "entries", "Of the 2 entries, the one for 'b' is wrong"),
         ([1, 5, 2, 9], [1, 5, 7, 3], "from-there-on", "The first 2 entries are right"),
         ([1, 5, 2, 9, 4], [3, 6, 2, 9, 4], "up-to-there", "The last 3 entries are right"),
         (0.75, 1.5, "factor", "2 times"),
@@ -372,8 +403,11 @@ def test_a_message_says_how_a_wrong_result_relates_to_the_right_one(want, got, d
 @pytest.mark.parametrize(
     "code, says",
     [
-        ("x * min(factor, 2)", "(2 of the 3 cases tried come out right.)"),
-        ("x", "(1 of the 3 cases tried comes out right.)"),
+        ("x * min(factor, 2)", "(2 of the 3 cases tried come out right. Only the one below is wrong.)"),
+        (
+            "x",
+            "(1 of the 3 cases tried comes out right. It's right whenever `factor` is 1, and only then.)",
+        ),
         ("x - 7", None),
     ],
 )
@@ -398,6 +432,71 @@ def test_a_wrong_count_is_compared_with_the_right_one(wrong, diagnosis, says):
     count = replace(DOUBLED, run=lambda answer, *_: 120 if answer is stretch else answer(120), mistakes=[])
     verdict = examine(count, answer(f"def stretch(size):\n return {wrong}"))
     assert verdict.diagnosis == diagnosis and says in verdict.message.splitlines()[0]
+
+
+COUNTED = replace(
+    DOUBLED,
+    run=lambda answer, config: answer(config),
+    cases=lambda: [
+        (GPT2Config(n_embd=6 * n, n_head=2, n_layer=n * n, vocab_size=100 + n),) for n in (2, 3, 4)
+    ],
+    arguments=("config",),
+    mistakes=[],
+)
+
+
+@pytest.mark.parametrize(
+    "code, diagnosis, says",
+    [
+        ("count(c) - c.n_embd", "offset", "Each time, it's too small by `n_embd`"),
+        ("count(c) + 3 * c.n_embd * c.n_layer", "offset", "too large by 3 · `n_embd` · `n_layer`"),
+        ("count(c) - 1", "offset", "too small by 1"),
+        ("count(c) / c.n_layer", "factor", "1/`n_layer` of what"),
+        ("2 * count(c)", "factor", "2 times what"),
+        ("7", None, "right result yet."),
+    ],
+)
+def test_what_all_wrong_numbers_have_in_common_is_said(code, diagnosis, says):
+    def count(config):
+        return config.vocab_size + 5 * config.n_embd**2
+
+    class Counted(type(COUNTED)):
+        reference = staticmethod(count)
+
+    verdict = examine(Counted(**vars(COUNTED)), lambda c: eval(code, {"count": count, "c": c}))
+    assert verdict.diagnosis == diagnosis and says in verdict.message.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "words, diagnosis, says",
+    [
+        ("up up up up", "constant", "It returns 'up' in every case tried"),
+        ("up down up up", "confused", "Each time that it's wrong, it returns 'up' where 'flat' is right"),
+        ("up up flat flat", "never", "It never returns 'down'"),
+    ],
+)
+def test_what_all_wrong_words_have_in_common_is_said(words, diagnosis, says):
+    right = "up down flat flat".split()
+
+    class Words(Doubled):
+        reference = staticmethod(lambda x, factor: right[factor])
+
+    exercise = Words(**vars(replace(DOUBLED, cases=lambda: [(A, n) for n in range(4)], mistakes=[])))
+    verdict = examine(exercise, lambda x, factor: words.split()[factor])
+    assert verdict.diagnosis == diagnosis and says in verdict.message.splitlines()[0]
+
+
+def test_a_known_mistake_that_explains_most_of_the_wrong_cases_is_told():
+    exercise = find("attention_scores")
+    mistake = next(m for m in exercise.mistakes if m.id == "cosine")
+    calls = []
+
+    def mostly(*arguments):
+        calls.append(arguments)
+        return (exercise.reference if len(calls) == len(exercise.cases()) else mistake.wrong)(*arguments)
+
+    verdict = examine(exercise, mostly)
+    assert verdict.diagnosis == "in-part" and mistake.says[:40] in verdict.message
 
 
 @pytest.mark.parametrize(
@@ -425,7 +524,7 @@ def test_a_logit_that_should_be_gone_is_not_taken_for_a_low_number():
     def one_more(logits, k):
         return find("keep_top_k").reference(logits, k + 1)
 
-    assert examine(replace(find("keep_top_k"), mistakes=[]), one_more).diagnosis == "place"
+    assert examine(replace(find("keep_top_k"), mistakes=[]), one_more).diagnosis == "stays"
 
 
 def test_numpys_scalars_are_taken_for_pythons():
@@ -616,6 +715,13 @@ def test_a_wrong_answer_that_changes_its_arguments_hears_of_both():
     verdict = examine(DOUBLED, answer("def stretch(x, factor):\n x *= factor + 1\n return x"))
     assert verdict.diagnosis == "in-place" and "isn't the right result" in verdict.message
     assert "x = [1. 3.]" in verdict.message and "got  [ 4. 12.]" in verdict.message
+
+
+def test_a_known_mistake_in_changed_arguments_is_told_after_the_change():
+    verdict = examine(DOUBLED, answer("def stretch(x, factor):\n x += factor\n return x"))
+    assert verdict.diagnosis == "adds" and verdict.message.startswith(
+        f"{verdicts.CHANGES} If it's still wrong then: It"
+    )
 
 
 def test_a_result_that_changes_later_is_shown_as_it_was():
