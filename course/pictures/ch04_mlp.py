@@ -212,7 +212,7 @@ def memory(x, keys, strengths, values) -> None:
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
 
-    def strip(ax, row, label):
+    def strip(ax, row, label, limit=limit):
         ax.imshow(row[None], cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto")
         ax.set_ylabel(label, rotation=0, ha="right", va="center")
 
@@ -227,14 +227,15 @@ def memory(x, keys, strengths, values) -> None:
         axes[i + 1, 1].text(0, 0, f" {round(a, 1) + 0.0:.1f}", va="center")
         axes[i + 1, 1].set(xlim=(0, max(1, strengths.max().item())), ylim=(-0.5, 0.5))
         strip(axes[i + 1, 2], values[i], "")
-        strip(axes[i + 1, 3], a * values[i], "")
+        strip(axes[i + 1, 3], a * values[i], "", (strengths[:, None] * values).abs().max().item())
     show(
         fig,
         f"A vector x above {N} keys, drawn as strips of color. Beside each key a bar says how well x fits it, then "
         "comes the neuron's value, and then the value times this number. Where x fits, the value comes through; "
         "where it doesn't, hardly anything does.",
         "Red is positive, blue negative. x is compared with each key. Where the colors agree, the number in the middle "
-        "is large, and the neuron's value comes through on the right. The MLP adds up the right column.",
+        "is large, and the neuron's value comes through on the right. The MLP adds up the right column, which has a "
+        "color scale of its own.",
     )
 
 
@@ -283,19 +284,23 @@ def lit_texts(texts: dict[str, tuple[list[str], torch.Tensor]], strongest: float
     )
 
 
-def knob(settings: list[float], odds: list[float], usual: float) -> None:
-    """Draw a probability over the number that a neuron is set to."""
-    fig, ax = plt.subplots(figsize=(6.4, 3))
-    ax.plot(settings, [100 * p for p in odds], "o-", color=ORANGE, lw=2)
-    ax.axhline(100 * usual, color=GREY, ls="--", lw=1.2)
-    ax.text(settings[-1], 100 * usual * 1.1, "as it is", color=GREY, ha="right", va="bottom")
-    ax.set(xlabel="the neuron is set to", ylabel="names of Oz, %", yscale="log")
-    ax.set_yticks([0.03, 0.1, 0.3], ["0.03", "0.1", "0.3"])
+def knob(settings: list[float], odds: list[float], others: list[list[float]]) -> None:
+    """Draw how many times as likely something gets, over the number that a neuron is set to, and others are."""
+    fig, ax = plt.subplots(figsize=(7.2, 3.6))
+    for other in others:
+        ax.plot(settings, other, color=GREY, lw=0.8, alpha=0.6)
+    ax.plot(settings, odds, "o-", color=ORANGE, lw=2.5)
+    for name, y, color in (("the Oz neuron", odds[-1], BROWN), (f"{len(others)} others", 1.0, GREY)):
+        ax.text(settings[-1] + 0.7, y, name, va="center", color=color)
+    ax.set(xlabel="the neuron is set to", ylabel="names of Oz, times as likely", yscale="log")
+    ax.set(xlim=(-0.5, 1.3 * settings[-1]), xticks=settings)
+    ax.spines["bottom"].set_bounds(settings[0], settings[-1])
+    ax.set_yticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
     ax.minorticks_off()
     show(
         fig,
-        "The probability of a name from Oz as the next token, over what the neuron is set to. It rises steadily, about "
-        "tenfold at 24.",
-        "How likely a name from Oz is as the next token of *Snow-white*, with the neuron set to a fixed number. Each "
-        "step up the axis is a factor.",
+        "How many times as likely a name from Oz gets, over what a neuron is set to. For the Oz neuron it rises steadily, to "
+        f"about ten times at 24. The thin lines of {len(others)} other neurons all stay far below.",
+        "How many times as likely a name from Oz gets as the next token of *Snow-white* when a neuron is set to a fixed "
+        "number. Each step up the axis is a factor. Gray: other neurons of the same block, turned up as far.",
     )

@@ -70,7 +70,8 @@ def fading(spreads: Mapping[str, Sequence[float]]) -> None:
     for (name, spread), color in zip(spreads.items(), (BLUE, GREEN, RED)):
         ax.semilogy(spread, color=color, lw=2)
         _name_at_end(ax, name, len(spread) - 1, spread[-1], color)
-    ax.set(xlabel="layer", ylabel="standard deviation", xlim=(0, 1.32 * len(next(iter(spreads.values())))))
+    ax.set(xlabel="layer", ylabel="standard deviation", xlim=(0, 63), xticks=range(0, 49, 12))
+    ax.spines["bottom"].set_bounds(0, 48)  # to the right stand the names only
     show(
         fig,
         "The standard deviation of a signal on its way through 48 layers, on a logarithmic axis: one line falls steadily to "
@@ -149,6 +150,7 @@ def stream_growth(curves: Mapping[str, Sequence[float]]) -> None:
         ylim=(0, None),
         xticks=[0, 12, 24, 36, 48],
     )
+    ax.spines["bottom"].set_bounds(0, longest - 1)
     show(
         fig,
         "The size of the stream in a fresh model of 48 blocks, as a multiple of its size at the start. With the smaller "
@@ -158,17 +160,44 @@ def stream_growth(curves: Mapping[str, Sequence[float]]) -> None:
     )
 
 
-def stream_norms(sizes: Sequence[float]) -> None:
-    """Draw how long the stream's vector is after the embedding and after each block."""
-    fig, ax = plt.subplots(figsize=(7.6, 3.0))
-    names = ["embedding", *[f"block {i}" for i in range(len(sizes) - 1)]]
-    ax.bar(names, sizes, color=[ORANGE] + [SKY] * (len(sizes) - 1))
-    ax.tick_params(axis="x", labelsize=10)
+def broken_blocks(surprises: Mapping[str, Sequence[float]], whole: float, blind: float) -> None:
+    """Draw the surprise of a model whose blocks are broken one at a time, for each way to break them.
+
+    `whole` is that of the whole model and `blind` that of blind guessing.
+    """
+    fig, ax = plt.subplots(figsize=(7.6, 3.4))
+    for shift, (name, surprise), color in zip((-0.2, 0.2), surprises.items(), (SKY, RED)):
+        places = [at + shift for at in range(len(surprise))]
+        ax.bar(places, [s - whole for s in surprise], 0.38, bottom=whole, color=color, label=name)
+    right = len(surprise) - 0.4
+    for height, name in ((whole, "the whole model"), (blind, "blind guessing")):
+        ax.axhline(height, color=GREY, ls="--", lw=1.2, zorder=0)
+        ax.text(right, height, f" {name}", va="center", color=GREY, fontsize=11)
+    ax.set(xlabel="the block that is broken", ylabel="surprise", xlim=(-0.6, right))
+    ax.set_xticks(range(len(surprise)))
+    ax.legend(frameon=False, fontsize=11, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    show(
+        fig,
+        "Bars: the surprise of the model when one of its blocks is broken. With a block left out it stays near that of the "
+        "whole model, except for block 0; with its plus sign left out it is near blind guessing, except for block 0.",
+        "Leave out what a block adds, and little changes. Let it replace the stream, and nearly everything is lost. Only with "
+        "block 0 it's the other way around.",
+    )
+
+
+def stream_norms(sizes: Sequence[float], added: Sequence[float]) -> None:
+    """Draw how long a vector of the stream is after the embedding and each block, and what each block added."""
+    fig, ax = plt.subplots(figsize=(7.6, 3.2))
+    blocks = range(1, len(sizes))
+    ax.bar([at - 0.2 for at in blocks], added, 0.38, color=ORANGE, label="what the block adds")
+    ax.bar([0.2, *[at + 0.2 for at in blocks]], sizes, 0.38, color=SKY, label="the stream after it")
+    ax.set_xticks(range(len(sizes)), ["embedding", *[f"block {at - 1}" for at in blocks]], fontsize=10)
     ax.set(ylabel="length of the vector")
+    ax.legend(frameon=False, fontsize=11, loc="upper left")
     show(
         fig,
         "The length of the last token's stream after the embedding, where it is close to nothing, and after each block: it "
-        "grows all the way up.",
-        "How long the last token's vector is on its way up. The embedding is a whisper beside what the first block adds, and "
-        "every later block adds some more.",
+        "grows all the way up. Beside it, the length of what each block adds: from block 1 on shorter than the stream.",
+        "How long the last token's vector is on its way up, and how long what each block adds to it. The embedding is a "
+        "whisper beside what block 0 adds. From then on the stream is longer than anything added to it.",
     )
