@@ -220,7 +220,7 @@ def examined(
 def alone() -> list[str]:
     """Return what a command has to begin with to run without a network, where the system has that.
 
-    Whatever the command starts ends with it, also in a session of its own.
+    Whatever the command starts ends with it, also what detaches itself.
     """
     command = ["unshare", "--map-root-user", "--net", "--pid", "--fork", "--kill-child"]
     works = shutil.which("unshare") and not subprocess.run([*command, "true"], capture_output=True).returncode

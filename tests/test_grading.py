@@ -123,7 +123,7 @@ HOSTILE = {
     "asks the network": "    import urllib.request\n    return urllib.request.urlopen('http://192.0.2.1', timeout=30)\n",
 }
 if grading.alone():  # elsewhere it escapes
-    HOSTILE["leaves a program in a session of its own"] = (
+    HOSTILE["leaves a program that detaches itself"] = (
         "    import subprocess\n    subprocess.Popen(['sleep', '1234.5'], start_new_session=True)\n"
     )
 
