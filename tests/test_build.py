@@ -167,6 +167,18 @@ def test_stored_checks_say_what_they_should():
                     )
 
 
+def test_what_ran_in_one_edition_ran_in_the_other():
+    """A cell has an output in both editions or in none, and every cell has been run."""
+    for path in source.chapters():
+        both = [
+            source.code_cells(source.read(f / path.name))
+            for f in (source.HERE.solutions, source.HERE.notebooks)
+        ]
+        for ours, theirs in zip(*both):
+            assert bool(ours.outputs) == bool(theirs.outputs), f"{path.name}, cell {ours.id}"
+            assert ours.execution_count and theirs.execution_count, f"{path.name}, cell {ours.id}"
+
+
 def test_notebooks_have_no_noise():
     for folder in (source.HERE.solutions, source.HERE.notebooks):
         for path in folder.glob("*.ipynb"):

@@ -16,8 +16,8 @@ def _box(ax, x, y, width, height, text, color, size=12) -> None:
     ax.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size, color=INK, zorder=4)
 
 
-def _arrow(ax, start, end, color=INK, width=1.5) -> None:
-    ax.annotate("", end, start, arrowprops=dict(arrowstyle="->", color=color, lw=width), zorder=2)
+def _arrow(ax, start, end, color=INK, width=1.5, above=2) -> None:
+    ax.annotate("", end, start, arrowprops=dict(arrowstyle="->", color=color, lw=width), zorder=above)
 
 
 def _name_at_end(ax, name, x, y, color, away=6) -> None:
@@ -44,8 +44,9 @@ def whole_model(config: GPT2Config) -> None:
         if y:
             _arrow(ax, (4.6, y - 0.5), (4.6, y - 0.04))
     ax.text(4.6, 2.88, f"{L} blocks, one after the other", ha="center", va="center", fontsize=12, color=INK)
-    for x, text, color in [(2.55, "+ attn(ln_1(x))", PURPLE), (4.75, "+ mlp(ln_2(x))", GREEN)]:
-        _box(ax, x, 3.35, 1.9, 1.2, text, color, size=11)
+    for y, text, color in [(3.15, "x + attn(ln_1(x))", PURPLE), (4.1, "x + mlp(ln_2(x))", GREEN)]:
+        _box(ax, 2.75, y, 3.7, 0.6, text, color, size=11)
+    _arrow(ax, (4.6, 3.74), (4.6, 4.1), above=5)
     ax.text(2.1, -0.45, "shape after it", ha="right", fontsize=11, color=GREY)
     ax.text(7.1, -0.45, "parameters", ha="left", fontsize=11, color=GREY)
     total = V * C + N * C + L * block + 2 * C
