@@ -21,7 +21,7 @@ def most_likely(prompt: str, labels: list[str], chances: Tensor, others: int) ->
         f"Bars: the {len(labels)} most likely next tokens, from {chances[0]:.2f} down to {chances[-1]:.2f}, and one for "
         f"all {others:,} others together, {rest:.1f}.",
         f"The {len(labels)} most likely tokens (blue), and all the others in one bar (orange). None of these others is "
-        "likely, but together they come more often than any word you see.",
+        "likely, but together they come more often than all the words above taken together.",
     )
 
 

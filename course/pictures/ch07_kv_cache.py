@@ -47,7 +47,7 @@ def rows_per_step(prompt: int = 4, steps: int = 8) -> None:
         f"Two grids of {steps} steps by {prompt + steps - 1} positions, for a prompt of {prompt} tokens and {steps} new ones. "
         f"Without a cache each step computes all tokens so far, {sums[0]} rows in all, and most of them form a triangle of "
         f"repeated work. With a cache step 1 computes the prompt and each later step 1 row, {sums[1]} in all.",
-        "One line is one step of writing. Orange is work that has been done before.",
+        "Each line is one step of writing. Orange is work that has been done before.",
     )
 
 

@@ -87,8 +87,8 @@ def rows_of_one_letter(rows: Mapping[str, torch.Tensor], letters: str) -> None:
         fig,
         "The logits of four letters after each of twelve letters e in a row. In the healthy model all of them move "
         "from position to position. In patients 2 and 4 all of them are flat lines.",
-        "Twelve times the letter e, and how likely four letters are to come next, a line for each. The healthy model says "
-        "something else at each position; to the other two they are all the same.",
+        "Twelve times the letter e, and the logits of four letters after each of them, a line for each letter. The healthy "
+        "model's answer changes from position to position; the other two give the same one every time.",
     )
 
 
@@ -139,5 +139,5 @@ def trainings(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], limit
         "limit to 0. Right, the norm of the gradient on a logarithmic scale: healthy around 1 to 4, patient 9 climbs "
         "beyond 100, patient 10 sinks below 0.01.",
         "Same body, same plan, three loops; the dashed line is the limit. The healthy gradient keeps its size. One of the "
-        "others grows and grows, and one dies away.",
+        "others climbs past a hundred, and one dies away.",
     )
