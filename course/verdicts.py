@@ -214,8 +214,8 @@ def explain(exercise: Exercise, answer: Callable, got: Attempt, want: Attempt, w
     if not found and (right := len(got.results) - len(wrong)):
         where = where_wrong(*cases_of(exercise, got, wrong))
         diagnosis = diagnosis or (where and "where") or None
-        says = f"{right} of the {len(got.results)} cases tried come{'s' * (right == 1)} out right."
-        head += f" ({says} {where}".rstrip() + ")"
+        count = f"{right} of the {len(got.results)} cases tried come{'s' * (right == 1)} out right."
+        head += f" ({count} {where}".rstrip() + ")"
     head = " ".join(filter(None, [head, on_left_behind(exercise, answer)]))
     return Verdict(False, diagnosis, "\n".join(filter(None, [head, rest, evidence])), hint)
 
