@@ -331,11 +331,23 @@ def of_shapes(got: Tensor, want: Tensor, tolerance: float) -> str:
         (axis,) = axes
         shorter, longer = sorted((got, want), key=lambda part: part.shape[axis])
         size = shorter.shape[axis]
-        surplus = longer.shape[axis] - size
-        are, much = "is" if surplus == 1 else "are", "too many" if longer is got else "missing"
-        for start, end in ((0, "end"), (surplus, "beginning")):
-            if alike(longer.narrow(axis, start, size), shorter):
-                return f"At the {end} of axis {axis}, {surplus} {are} {much}; the rest is right."
+        surplus = got.shape[axis] - want.shape[axis]
+        return more_at_an_end(
+            surplus, lambda start: alike(longer.narrow(axis, start, size), shorter), f" of axis {axis}"
+        )
+    return ""
+
+
+def more_at_an_end(surplus: int, fits: Callable[[int], bool], along: str = "") -> str:
+    """Return at which end there is too much, or too little if surplus is below 0, as a sentence; "" for neither.
+
+    fits tells whether the longer of two is, from a place on, what the shorter is.
+    """
+    n = abs(surplus)
+    are, much = "is" if n == 1 else "are", "too many" if surplus > 0 else "missing"
+    for start, end in ((0, "end"), (n, "beginning")):
+        if fits(start):
+            return f"At the {end}{along}, {n} {are} {much}; the rest is right."
     return ""
 
 

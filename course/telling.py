@@ -18,7 +18,7 @@ import course.exercises
 from course.comparing import Raised, kind, same
 from course.edits import EditedMistake
 from course.exercise import Exercise, Mistake
-from course.relations import of_shapes, relation
+from course.relations import more_at_an_end, of_shapes, relation
 from course.running import Attempt
 
 NOT_YET = "That isn't the right result yet."
@@ -169,12 +169,10 @@ def of_parts(got: Any, want: Any, tolerance: float, whose: str) -> tuple[str, st
 def of_lengths(got: Sequence, want: Sequence, tolerance: float) -> str:
     """Return what two lists of different lengths have in common, as a sentence; "" for nothing."""
     shorter, longer = sorted((list(got), list(want)), key=len)
-    surplus = len(longer) - len(shorter)
-    are, much = "is" if surplus == 1 else "are", "missing" if len(want) > len(got) else "too many"
-    for start, place in ((0, "end"), (surplus, "beginning")):
-        if shorter and same(longer[start : start + len(shorter)], shorter, tolerance):
-            return f"At the {place}, {surplus} {are} {much}; the rest is right."
-    return ""
+    n = len(shorter)
+    return more_at_an_end(
+        len(got) - len(want), lambda start: n > 0 and same(longer[start : start + n], shorter, tolerance)
+    )
 
 
 def of_entries(got: Mapping, want: Mapping, tolerance: float) -> tuple[str, str] | None:

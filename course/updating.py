@@ -58,8 +58,9 @@ def update(folder: Path | None = None, only: str | int = "", course: Course = HE
 
 def carried(chapter: Path, old: nbformat.NotebookNode) -> tuple[nbformat.NotebookNode, int, int]:
     """Return the learner's edition of a chapter with what is in an old copy, and how many answers and cells that is."""
-    answers = cells_of_answers(old, read(chapter))
-    new = learners_edition(read(chapter), chapter.stem)
+    solution = read(chapter)
+    answers = cells_of_answers(old, solution)
+    new = learners_edition(solution, chapter.stem)
     place = {cell.source: i for i, cell in enumerate(new.cells)}  # some front ends drop ids
     place |= {cell.id: i for i, cell in enumerate(new.cells)}
     for i, cell in enumerate(new.cells):

@@ -191,9 +191,8 @@ def explain(exercise: Exercise, answer: Callable, got: Attempt, want: Attempt, w
     evidence = table(exercise, got, first, wanted)
     found = next(((m,) for m in exercise.mistakes if is_explained(exercise, got, m.wrong)), None)
     in_part = {}
-    if not found and not all(
-        isinstance(result, Raised) for result in got.results
-    ):  # else its error says more
+    only_errors = all(isinstance(each, Raised) for each in got.results)  # they say more themselves
+    if not found and not only_errors:
         end = time.process_time() + PAIRS_LIMIT
         in_part, loud = explained_in_part(exercise, got, want, wrong, end)
         found = two_mistakes(exercise, got, in_part, loud, end)
