@@ -45,6 +45,7 @@ IMPORTS = re.compile(
     r"\A(# Imports for this page[^\n]*\n)(?:import os\n.*?^COURSE = .*?^    raise NotInstalled.*?\n\n)?",
     re.M | re.S,
 )
+YOURS = re.compile(r"^Yours: (.+?)\.$", re.M)  # in a module's docstring
 BADGES = re.compile(r"^(<!-- badges: make build -->\n)(?:\[!.*\n)?", re.M)
 BEGINNING = Path(__file__).parent / "data" / "beginning.ipy"
 
@@ -252,6 +253,16 @@ class Module:
             parts.append('if __name__ == "__main__":\n    main()')
         text = "\n\n".join([docstring, "\n".join(imports), *(part for part in parts if part)]) + "\n"
         return GIVEN.sub(r"\1", text)
+
+
+def kept_names(course: Course = HERE) -> dict[str, list[str]]:
+    """Return, for each module of the library, what in it is the learner's."""
+    found = {}
+    for path in sorted(course.library.glob("*.py")):
+        docstring = path.read_text("utf-8", errors="replace").partition('"""')[2].partition('"""')[0]
+        if match := YOURS.search(docstring):
+            found[path.stem] = match[1].split(", ")
+    return found
 
 
 def modules(course: Course = HERE) -> list[Module]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 
+from course.build import kept_names
 from course.figures import BLUE, GREEN, GREY
-from course.keeping import keep, kept_names
+from course.keeping import keep
 from course.source import HERE, Course, CourseError
 from gpt2lib.files import replacing
 

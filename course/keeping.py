@@ -1,7 +1,6 @@
 """The learner's code becomes the library, and back: keep and restore."""
 
 import contextlib
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,7 +23,6 @@ from course.build import Module, library
 from course.source import HERE, Course, CourseError, code_cells, locked, module_of, read, write_whole
 from course.trial import try_out
 
-YOURS = re.compile(r"^Yours: (.+?)\.$", re.M)
 RESTART = "Restart the kernel of any open notebook to use your code."
 SAVE = "save the notebook (Ctrl+S, or Cmd+S on a Mac), then keep again"
 
@@ -60,16 +58,6 @@ def write(path: Path, text: str, course: Course) -> bool:
     save(path, course)
     write_whole(path, text)
     return True
-
-
-def kept_names(course: Course = HERE) -> dict[str, list[str]]:
-    """Return, for each module of the library, what in it is the learner's."""
-    found = {}
-    for path in sorted(course.library.glob("*.py")):
-        docstring = path.read_text("utf-8", errors="replace").partition('"""')[2].partition('"""')[0]
-        if match := YOURS.search(docstring):
-            found[path.stem] = match[1].split(", ")
-    return found
 
 
 def modules_of(solution: nbformat.NotebookNode, chapter: str) -> list[Module]:

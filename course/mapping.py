@@ -8,6 +8,7 @@ from pathlib import Path
 
 from IPython import get_ipython
 
+from course.build import kept_names
 from course.exercise import Exercise, exercises
 from course.source import HERE, Course, locked, write_whole
 
@@ -112,8 +113,6 @@ class Progress:
 
 def progress(course: Course = HERE) -> Progress:
     """Return the map of the course: ✓ right, ✗ not yet right, ○ not written."""
-    from course.keeping import kept_names
-
     states = recorded(course) | {
         name: state for name, (state, _) in checked.items()
     }  # also where no file can be

@@ -17,8 +17,8 @@ from course.answers import (
     is_unwritten,
     learners_notebook,
 )
-from course.build import dumps, learners_edition, normalise
-from course.keeping import alone, kept_names, write
+from course.build import dumps, kept_names, learners_edition, normalise
+from course.keeping import alone, write
 from course.source import HERE, Course, CourseError, code_cells, read
 
 

@@ -47,7 +47,7 @@ def test_an_untouched_notebook_keeps_the_reference(learner):
     before = (COURSE.library / "attention.py").read_text("utf-8")
     assert "0 of" in keeping.keep("03", COURSE)
     assert (COURSE.library / "attention.py").read_text("utf-8") == before
-    assert keeping.kept_names(COURSE) == {}
+    assert build.kept_names(COURSE) == {}
 
 
 def test_right_answers_come_in_wrong_ones_stay_out_and_helpers_come_along(learner):
@@ -74,7 +74,7 @@ def test_right_answers_come_in_wrong_ones_stay_out_and_helpers_come_along(learne
     report = keeping.keep("03", COURSE)
     text = (COURSE.library / "attention.py").read_text("utf-8")
     assert "1 of" in report and "causal_mask: " in report and "merge_heads: " in report
-    assert keeping.kept_names(COURSE) == {"attention": ["split_heads"]}
+    assert build.kept_names(COURSE) == {"attention": ["split_heads"]}
     assert "unflatten" in text and "def last_size" in text and "from operator import itemgetter" in text
     assert "print" not in text and "WIDTH" not in text and "tril" in text and "einops" not in text
     assert (COURSE.saved / "attention-1.py").exists()
@@ -91,7 +91,7 @@ def test_all_reference_answers_give_the_reference_library(learner):
     store(solution)
     keeping.keep("03", COURSE)
     text = (COURSE.library / "attention.py").read_text("utf-8")
-    names = keeping.kept_names(COURSE)["attention"]
+    names = build.kept_names(COURSE)["attention"]
     assert {"causal_mask", "attend", "split_heads", "merge_heads", "CausalSelfAttention"} == set(names)
     want = (source.HERE.library / "attention.py").read_text("utf-8")
     assert text.split('"""\n', 1)[1].split("import", 1)[1] == want.split('"""\n', 1)[1].split("import", 1)[1]

@@ -148,7 +148,7 @@ def test_the_references_answers_become_the_reference_library(home, quick):
         name: re.sub(r"\n\nYours: .+?\.\n", "", text, flags=re.S) for name, text in library(home).items()
     }
     assert after == before
-    kept = sum(map(len, keeping.kept_names(source.Course(home)).values()))
+    kept = sum(map(len, build.kept_names(source.Course(home)).values()))
     gaps = [
         cell
         for name in CHAPTERS
@@ -377,7 +377,7 @@ def test_an_interrupted_keep_leaves_everything_as_it_was(home, quick, monkeypatc
         keeping.keep("04", source.Course(home))
     assert library(home) == before and not list(home.rglob(".*.part"))
     keeping.keep("04", source.Course(home))
-    assert "mlp" in keeping.kept_names(source.Course(home)) and before["mlp.py"] in {
+    assert "mlp" in build.kept_names(source.Course(home)) and before["mlp.py"] in {
         p.read_text() for p in (home / "saved").iterdir()
     }
 
@@ -691,7 +691,7 @@ def test_keep_takes_the_passed_answers_from_a_kernel_without_a_file(home, tmp_pa
     later = "def causal_mask(T, S, device=None):\n    return 'an experiment after the check'"
     said = printed(run_as_a_learner(kernel_cells(later), foreign))
     assert "1 of 5 pieces yours" in said and "taken from the running kernel" in said, said
-    assert keeping.kept_names(source.Course(home)) == {"attention": ["causal_mask"]}
+    assert build.kept_names(source.Course(home)) == {"attention": ["causal_mask"]}
     assert '"causal_mask": "✓"' in (home / ".progress.json").read_text("utf-8")  # wherever the kernel is
 
 
@@ -761,7 +761,7 @@ def test_who_fills_in_the_course_graduates(home, quick, monkeypatch, capfd):
         patch.setattr(plt, "close", lambda figure: None)
         assert graduation.graduate(source.Course(home)), capfd.readouterr().out
     drawn = " ".join(text.get_text() for text in plt.gcf().axes[0].texts)
-    for names in keeping.kept_names(source.Course(home)).values():
+    for names in build.kept_names(source.Course(home)).values():
         assert all(name in drawn for name in names)
     assert (home / "certificate.png").read_bytes().startswith(b"\x89PNG")
 
