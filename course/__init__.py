@@ -3,6 +3,8 @@
 Names are loaded when they are first used, so that a command loads no more than it needs.
 """
 
+import sys
+
 from course.lazy import lazy
 
 _MODULE_OF = {
@@ -19,3 +21,7 @@ _MODULE_OF = {
 __all__ = list(_MODULE_OF)
 
 lazy(__name__, _MODULE_OF)
+
+# nbformat needs jsonschema, which tries to import a grammar of web addresses that takes seconds to build and that no
+# notebook needs; without it, it goes on
+sys.modules.setdefault("rfc3987_syntax", None)
