@@ -41,7 +41,7 @@ class Mistake:
     hint: int = 1  # the hint that helps most: 1, 2 or 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exercise:
     """One exercise: where it stands in the course, and how an answer is told from a mistake."""
 

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from ctypes import c_ulong, py_object, pythonapi
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -83,7 +84,7 @@ def attempt(exercise: Exercise, answer: Callable, cases: Sequence[tuple] | None 
 @contextlib.contextmanager
 def defaults_of_torch() -> Iterator[None]:
     """Take back what an answer does to the dtype and the device that torch makes tensors with."""
-    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    dtype, device = defaults()
     try:
         yield
     finally:
@@ -92,16 +93,49 @@ def defaults_of_torch() -> Iterator[None]:
             torch.set_default_device(None if device.type == "cpu" else device)
 
 
-def known_results(exercise: Exercise, wrong: Callable, cases: Iterable[tuple]) -> Iterator[Any]:
-    """Run a known mistake on cases, one at a time, so that one can stop at the first difference."""
-    for arguments in cases:
-        with contextlib.redirect_stdout(Output()):
-            try:
-                with limits(KNOWN_LIMIT, MEMORY_LIMIT):
-                    result = exercise.run(wrong, *copy.deepcopy(arguments))
-            except (Exception, Stopped) as error:  # two mistakes together may never end
-                result = Raised(error)
-        yield result
+def known_results(
+    exercise: Exercise, wrong: Callable, got: Attempt, cases: Iterable[int] | None = None, keep: bool = True
+) -> Iterator[Any]:
+    """Run a known mistake on the cases of an attempt, one at a time, so that one can stop at the first difference.
+
+    What comes out is kept for the next answer, if asked to.
+    """
+    kept = done_before(exercise, *defaults()) if keep else {}
+    for case in range(len(got.arguments)) if cases is None else cases:
+        if (wrong, case) not in kept:
+            result = known_result(exercise, wrong, got.arguments[case])
+            if not keep or (isinstance(result, Raised) and isinstance(result.error, Stopped)):
+                yield result
+                continue
+            kept[wrong, case] = result
+        yield kept[wrong, case]
+
+
+def known_result(exercise: Exercise, wrong: Callable, arguments: tuple) -> Any:
+    """Run a known mistake on one case."""
+    with contextlib.redirect_stdout(Output()):
+        try:
+            with limits(KNOWN_LIMIT, MEMORY_LIMIT):
+                return as_it_is(exercise.run(wrong, *copy.deepcopy(arguments)))
+        except (Exception, Stopped) as error:  # two mistakes together may never end
+            return Raised(error.with_traceback(None))
+
+
+@cache
+def done_before(exercise: Exercise, dtype: torch.dtype, device: torch.device) -> dict:
+    """What known mistakes have done with the cases of an exercise, under (mistake, case); filled as they are run."""
+    return {}
+
+
+@cache
+def right_attempt(exercise: Exercise, dtype: torch.dtype, device: torch.device) -> Attempt:
+    """What the answer in solutions/ does. Cases depend on the dtype and the device that torch makes tensors with."""
+    return attempt(exercise, exercise.reference)
+
+
+def defaults() -> tuple[torch.dtype, torch.device]:
+    """Return the dtype and the device that torch makes tensors with."""
+    return torch.get_default_dtype(), torch.get_default_device()
 
 
 def as_it_is(value: Any) -> Any:

@@ -21,9 +21,11 @@ from course.running import (
     Output,
     TimeUp,
     attempt,
+    defaults,
     known_results,
     largest_tensor,
     limits,
+    right_attempt,
 )
 from course.telling import NOT_YET, message, named, on_left_behind, symptom, table
 
@@ -89,7 +91,7 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
         return Verdict(False, "memory", says)
     if any(isinstance(result, Raised) and is_stub(result.error, answer) for result in got.results):
         return Verdict(False, "unwritten", "not written yet", written=False)
-    want = attempt(exercise, exercise.reference)
+    want = right_attempt(exercise, *defaults())
     pairs_of_results = enumerate(zip(got.results, want.results, strict=True))
     wrong = [i for i, (g, w) in pairs_of_results if not same(g, w, exercise.tolerance)]
     return explain(exercise, answer, got, want, wrong) if wrong else praise(exercise, answer, got, want)
@@ -189,7 +191,10 @@ def explain(exercise: Exercise, answer: Callable, got: Attempt, want: Attempt, w
     first = wrong[0]
     result, wanted = got.results[first], want.results[first]
     evidence = table(exercise, got, first, wanted)
-    found = next(((m,) for m in exercise.mistakes if is_explained(exercise, got, m.wrong)), None)
+    found = next(
+        ((m,) for m in exercise.mistakes if explains(known_results(exercise, m.wrong, got), got, exercise)),
+        None,
+    )
     in_part = {}
     only_errors = all(isinstance(each, Raised) for each in got.results)  # they say more themselves
     if not found and not only_errors:
@@ -264,12 +269,8 @@ def like_a_mistake(
     return "in-part", f"In {cases} wrong cases it does just what this mistake does: {says}"
 
 
-def is_explained(exercise: Exercise, got: Attempt, wrong: Callable) -> bool:
-    """Tell whether an answer did with every case what a known mistake does with it.
-
-    The mistake is run case by case, up to the first difference: most differ on the first one.
-    """
-    known = known_results(exercise, wrong, got.arguments)
+def explains(known: Iterator, got: Attempt, exercise: Exercise) -> bool:
+    """Tell whether an answer did with every case what a known mistake does with it, up to the first difference."""
     return all(same_down_to_words(g, k, exercise.tolerance) for g, k in zip(got.results, known))
 
 
@@ -282,7 +283,7 @@ def explained_in_part(
         if time.process_time() > end:
             break
         if isinstance(mistake, EditedMistake):
-            known = list(known_results(exercise, mistake.wrong, [got.arguments[i] for i in wrong]))
+            known = list(known_results(exercise, mistake.wrong, got, wrong))
             both = zip(wrong, known)
             if alike := [i for i, k in both if same_down_to_words(got.results[i], k, exercise.tolerance)]:
                 explained[mistake] = alike
@@ -301,6 +302,6 @@ def two_mistakes(exercise: Exercise, got: Attempt, in_part: dict, loud: list, en
     for one, other, both in chain(pairs(likely, exercise.mistakes), pairs(loud)):
         if time.process_time() > end:
             break
-        if is_explained(exercise, got, both):
+        if explains(known_results(exercise, both, got, keep=False), got, exercise):
             return tuple(sorted((one, other), key=exercise.mistakes.index))
     return None
