@@ -156,27 +156,64 @@ def limits(seconds: float, more_bytes: float) -> Iterator[None]:
     Raises TimeUp or MemoryFull in this thread. An answer is not taken for endless because something else keeps the
     processor busy.
     """
-    thread, done, lock = threading.get_ident(), threading.Event(), threading.Lock()
+    thread = threading.get_ident()
     began, waited, held = time.process_time(), time.monotonic(), memory()
 
     def interrupt():
-        while not done.wait(min(seconds / 10, 0.05)):  # again and again, if the answer swallows it
-            if memory() - held > more_bytes:
-                reason = MemoryFull
-            elif time.process_time() - began > seconds or time.monotonic() - waited > 3 * seconds:
-                reason = TimeUp
-            else:
-                continue
-            with lock:
-                if not done.is_set():
-                    pythonapi.PyThreadState_SetAsyncExc(c_ulong(thread), py_object(reason))
+        if memory() - held > more_bytes:
+            reason = MemoryFull
+        elif time.process_time() - began > seconds or time.monotonic() - waited > 3 * seconds:
+            reason = TimeUp
+        else:
+            return
+        pythonapi.PyThreadState_SetAsyncExc(c_ulong(thread), py_object(reason))
 
-    threading.Thread(target=interrupt, daemon=True).start()
+    watch = watcher(os.getpid())
+    watch.over(interrupt)
     try:
         yield
     finally:
-        with lock:
-            done.set()
+        try:
+            watch.no_longer(interrupt)
+        finally:
+            watch.no_longer(interrupt)  # in case the first time was interrupted itself
+
+
+class Watcher(threading.Thread):
+    """The one thread that looks after all limits: a thread for each would take longer than most known mistakes."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.limits, self.lock, self.busy = set(), threading.Lock(), threading.Event()
+
+    def over(self, interrupt: Callable) -> None:
+        """Begin to look after a limit."""
+        with self.lock:
+            self.limits.add(interrupt)
+        self.busy.set()
+
+    def no_longer(self, interrupt: Callable) -> None:
+        """End that; from then on it interrupts nothing."""
+        with self.lock:
+            self.limits.discard(interrupt)
+
+    def run(self) -> None:
+        """Look at each limit again and again, for an answer may swallow what is raised in it."""
+        while self.busy.wait():
+            time.sleep(0.02)
+            with self.lock:
+                for interrupt in self.limits:
+                    interrupt()
+                if not self.limits:
+                    self.busy.clear()
+
+
+@cache
+def watcher(process: int) -> Watcher:
+    """Return the watcher of this process; one that was forked needs its own."""
+    watch = Watcher()
+    watch.start()
+    return watch
 
 
 def memory() -> int:
