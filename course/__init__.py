@@ -7,6 +7,9 @@ import sys
 
 from course.lazy import lazy
 
+# jsonschema, which nbformat imports, would compile a grammar of web addresses: a second in each new kernel
+sys.modules.setdefault("rfc3987_syntax", None)
+
 _MODULE_OF = {
     "Verdict": "verdicts",
     "check": "checking",

@@ -58,6 +58,13 @@ def test_every_module_imports_in_a_fresh_interpreter(path, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_a_check_loads_no_grammar_of_web_addresses():
+    """It would cost each kernel a second, for a format that no notebook has."""
+    code = "import sys, course.verdicts; assert 'nbformat' in sys.modules and 'lark' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=source.ROOT)
+    assert done.returncode == 0, done.stderr
+
+
 WANTED = """GPT2Config GPT2 Block CausalSelfAttention MLP KVCache LayerCache Tokenizer Sampler END_OF_TEXT
     causal_mask attend split_heads merge_heads gelu layer_norm scale_temperature keep_top_k keep_top_p greedy
     generate complete from_pretrained save_pretrained next_token_loss sample_batch learning_rate decay_groups
