@@ -24,7 +24,3 @@ _MODULE_OF = {
 __all__ = list(_MODULE_OF)
 
 lazy(__name__, _MODULE_OF)
-
-# nbformat needs jsonschema, which tries to import a grammar of web addresses that takes seconds to build and that no
-# notebook needs; without it, it goes on
-sys.modules.setdefault("rfc3987_syntax", None)
