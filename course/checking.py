@@ -44,9 +44,6 @@ class Note:
         )
 
 
-UNTIL_THEN = "Until then the notebook uses the library's version."
-
-
 def check(answer: Callable) -> Callable:
     """Tell what is right or wrong with an answer, and return what the notebook goes on with.
 
@@ -109,9 +106,10 @@ def note(title: str, exercise: Exercise, verdict: Verdict) -> "Note":
     if verdict.passed:
         return Note("✓", title, verdict.message)
     if not verdict.written:
-        return Note("○", title, f"not written yet. {UNTIL_THEN}")
+        return Note("○", title, "not written yet. Until then the notebook uses the library's version.")
     ask = f'"{exercise.number}", {verdict.hint}' if verdict.hint else f'"{exercise.number}"'
-    return Note("✗", title, f"{verdict.message}\n\nFor a nudge, run hint({ask}). {UNTIL_THEN}")
+    then = f"For a nudge, run hint({ask}). Until your answer is right, the notebook uses the library's."
+    return Note("✗", title, f"{verdict.message}\n\n{then}")
 
 
 def remember(exercise: Exercise, sign: str) -> None:
