@@ -115,254 +115,10 @@ def bpe(symbols: Iterable[bytes], ranks: Mapping[Pair, int]) -> list[bytes]:
     return symbols
 
 
-# Long words: the same merges in n log n steps
-LONG = 500  # bytes from which a word is merged in another way, since the plain one takes their square
-
-
-class _Chain:
-    """Symbols in a row, where two neighbors can be joined without moving the others.
-
-    None stands for what was joined to the symbol before it, and between words.
-    """
-
-    def __init__(self, symbols: Iterable[bytes | None]):
-        self.symbols = [None, *symbols, None]
-        self.left = [i - 1 for i in range(len(self.symbols))]  # place -> place of the neighbor
-        self.right = [*range(1, len(self.symbols)), len(self.symbols) - 1]
-
-    def pair_at(self, i: int) -> Pair | None:
-        """Return the symbol at place i and its right neighbor, or None if there are no two."""
-        first, second = self.symbols[i], self.symbols[self.right[i]]
-        return (first, second) if first and second else None
-
-    def join(self, i: int) -> None:
-        """Join the symbol at place i and its right neighbor, at place i."""
-        j = self.right[i]
-        self.symbols[i] += self.symbols[j]
-        self.symbols[j] = None
-        self.right[i] = self.right[j]
-        self.left[self.right[i]] = i
-
-
-def _bpe_of_long(symbols: Iterable[bytes], ranks: Mapping[Pair, int]) -> list[bytes]:
-    """Do what `bpe` does in n log n steps: a heap knows the pair with the lowest rank."""
-    chain = _Chain(symbols)
-    places = range(1, len(chain.symbols) - 2)
-    heap = [(ranks[pair], i) for i in places if (pair := chain.pair_at(i)) in ranks]
-    heapify(heap)
-    while heap:
-        rank, i = heappop(heap)
-        if ranks.get(chain.pair_at(i)) != rank:
-            continue  # one of the two was joined to another symbol meanwhile
-        chain.join(i)
-        for place in (chain.left[i], i):
-            if (pair := chain.pair_at(place)) in ranks:
-                heappush(heap, (ranks[pair], place))
-    return [symbol for symbol in chain.symbols if symbol]
-
-
-class _Candidate(tuple):
-    """A count and a pair, in an order in which the most frequent pair, and of those the largest, is first."""
-
-    def __lt__(self, other: "_Candidate") -> bool:
-        return tuple.__gt__(self, other)
-
-
-def _train_merges_of_long(word_counts: Mapping[bytes, int], n_merges: int) -> list[Pair]:
-    """Do what `train_merges` does in n log n steps: only the places of the merged pair are looked at."""
-    row, occurrences = [], [0]
-    for word, n in word_counts.items():
-        row += [*(word[i : i + 1] for i in range(len(word))), None]
-        occurrences += [n] * (len(word) + 1)
-    chain, counts, places = _Chain(row), Counter(), defaultdict(set)
-    for i in range(1, len(row) + 1):
-        if pair := chain.pair_at(i):
-            counts[pair] += occurrences[i]
-            places[pair].add(i)
-    heap = [_Candidate((n, pair)) for pair, n in counts.items()]
-    heapify(heap)
-
-    merges = []
-    while heap and len(merges) < n_merges:
-        n, best = heappop(heap)
-        if counts[best] != n or not n:
-            continue  # an old count
-        merges.append(best)
-        changed = set()
-        for i in sorted(places.pop(best)):
-            if chain.pair_at(i) != best:
-                continue
-            around = (chain.left[i], i, chain.right[i])
-            for sign in (-1, 1):
-                for place in around:
-                    if pair := chain.pair_at(place):
-                        counts[pair] += sign * occurrences[place]
-                        changed.add(pair)
-                        if sign > 0:
-                            places[pair].add(place)
-                if sign < 0:
-                    chain.join(i)
-        for pair in changed:
-            heappush(heap, _Candidate((counts[pair], pair)))
-    return merges
-
-
-# Reading the files of a tokenizer, and saying what is wrong with them
-GPT2_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
-# files that transformers would read beside, or instead of, merges.txt and vocab.json
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "added_tokens.json",
-    "special_tokens_map.json",
-    "chat_template.*",
-)
-
-
-def read_merges(text: str) -> list[Pair]:
-    """Return the merges in the text of a `merges.txt`: two symbols a line, in `bytes_to_unicode`.
-
-    Raises ValueError for a line that is not two such symbols.
-    """
-    byte_of = {letter: byte for byte, letter in bytes_to_unicode().items()}
-    merges = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.startswith("#version") or not line:
-            continue
-        try:
-            left, right = (bytes(byte_of[letter] for letter in symbol) for symbol in line.split(" "))
-        except (KeyError, ValueError):
-            raise ValueError(
-                f"line {number} of the merges is {line!r}, but a merge is two symbols with a space between"
-            ) from None
-        merges.append((left, right))
-    return merges
-
-
-def _read_tokenizer(directory: Path) -> tuple[list[Pair], list[dict[str, int]]]:
-    """Return the merges in a directory and the vocabularies beside them, each token with its id.
-
-    Raises FileNotFoundError without a tokenizer, ValueError for another than a plain GPT-2 tokenizer.
-    """
-    found = {}
-    for name in ("merges.txt", "vocab.json", *(name for name in TOKENIZER_FILES if name.endswith(".json"))):
-        if (directory / name).is_file():
-            text = (directory / name).read_text("utf-8-sig")  # some Windows programs begin with a mark
-            found[name] = json.loads(text) if name.endswith(".json") else text
-    if strange := _what_is_strange(found):
-        raise ValueError(
-            f"the tokenizer in {directory} {strange}, so it gives other ids than a plain GPT-2 tokenizer, "
-            f"the only kind that gpt2lib has; encode the texts with the program that wrote it"
-        )
-    lists, vocabs = [], [found["vocab.json"]] if "vocab.json" in found else []
-    if "merges.txt" in found:
-        lists.append(read_merges(found["merges.txt"]))
-    if "tokenizer.json" in found:
-        model = found["tokenizer.json"]["model"]
-        vocabs.append(model["vocab"])
-        pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
-        lists.append(read_merges("\n".join(pairs)))
-    if not lists:
-        others = ", ".join(sorted(path.name for path in directory.glob("*") if _is_of_a_tokenizer(path)))
-        raise (ValueError if others else FileNotFoundError)(
-            f"{directory} has neither merges.txt nor tokenizer.json"
-            + (f", but {others}, which is another kind of tokenizer or a part of one" if others else "")
-            + "; pass a directory that Tokenizer.save wrote"
-        )
-    if lists[0] != lists[-1]:
-        raise ValueError(
-            f"merges.txt and tokenizer.json in {directory} are two different tokenizers; "
-            f"delete the one that doesn't belong to the model"
-        )
-    return lists[0], vocabs
-
-
-def _is_of_a_tokenizer(path: Path) -> bool:
-    """Tell from its name whether a file is part of a tokenizer, of whatever kind."""
-    patterns = ("merges*", "vocab*", "*tokenizer*", "*tokens*.json", "*.model", "*.tiktoken", "encoder.json")
-    return path.is_file() and any(fnmatch(path.name, pattern) for pattern in patterns)
-
-
-def _what_is_strange(found: Mapping[str, Any]) -> str | None:
-    """Return what in these files makes a tokenizer give other ids than `Tokenizer` does, or None."""
-    whole, settings = found.get("tokenizer.json", {}), found.get("tokenizer_config.json", {})
-    added = [token["content"] for token in whole.get("added_tokens", [])]
-    added += [token["content"] for token in settings.get("added_tokens_decoder", {}).values()]
-    added += found.get("added_tokens.json", {})
-    for name, special in (settings | found.get("special_tokens_map.json", {})).items():
-        for token in special if isinstance(special, list) else [special]:
-            if name.endswith(("_token", "_tokens")) and token and not isinstance(token, bool):
-                added.append(token["content"] if isinstance(token, dict) else token)
-    if strangers := sorted(set(added) - {END_OF_TEXT}):
-        return f"has added tokens ({', '.join(strangers[:5])})"
-    for name in ("add_prefix_space", "add_bos_token", "add_eos_token"):
-        if settings.get(name):
-            return f"says {name} in tokenizer_config.json"
-    kind = settings.get("tokenizer_class") or "GPT2Tokenizer"
-    if not whole and not kind.startswith("GPT2"):
-        return f"is a {kind}"
-    if not whole:
-        return None
-    model, splitter = whole["model"], whole.get("pre_tokenizer") or {}
-    if model.get("type", "BPE") != "BPE" or splitter.get("type") != "ByteLevel":
-        return f"is of the type {model.get('type')}, cut by {splitter.get('type')}, in tokenizer.json"
-    if splitter.get("add_prefix_space") or not splitter.get("use_regex", True):
-        return "cuts texts in another way (pre_tokenizer in tokenizer.json)"
-    if whole.get("normalizer") or (whole.get("post_processor") or {}).get("special_tokens"):
-        return "changes texts or adds tokens (normalizer, post_processor in tokenizer.json)"
-    names = ("dropout", "byte_fallback", "ignore_merges", "continuing_subword_prefix", "end_of_word_suffix")
-    return next((f"has {name} in tokenizer.json" for name in names if model.get(name)), None)
-
-
-# The tables of a tokenizer, its errors, how it is learned, loaded and saved
-def _valid_text(text: str) -> str:
-    """Return a text without halves of surrogate pairs. Raises TypeError unless it is one str."""
-    if not isinstance(text, str):
-        raise TypeError(
-            f"text is a {type(text).__name__}, but encode takes one str; decode bytes first, and encode "
-            f"the texts of a list one at a time"
-        )
-    return _without_surrogates(text)
-
-
+# The tables of a tokenizer, how it is learned, loaded and saved
 def count_words(text: str) -> Counter[str]:
     """Count the chunks of `split_text` in a text; none of them crosses `<|endoftext|>`."""
     return Counter(chunk for document in text.split(END_OF_TEXT) for chunk in split_text(document))
-
-
-def _without_surrogates(text: str) -> str:
-    """Return the text with halves of surrogate pairs, which UTF-8 cannot hold, made whole or U+FFFD."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-def check_tokenizer(tokenizer: Any) -> None:
-    """Raise TypeError for what is no tokenizer of gpt2lib."""
-    if not all(hasattr(tokenizer, name) for name in ("encode", "save", "end_of_text", "vocab_size")):
-        raise TypeError(
-            f"tokenizer is a {type(tokenizer).__name__}, but it must be a gpt2lib Tokenizer; "
-            f"Tokenizer.load reads what transformers saved"
-        )
-
-
-class _Merged(dict):
-    """The symbols of the chunks merged so far, by their bytes: most chunks come again."""
-
-    MOST = 2**18  # chunks that are remembered
-
-    def __init__(self, merge: Callable[[bytes], tuple[bytes, ...]]):
-        self.merge = merge
-
-    def __missing__(self, data: bytes) -> tuple[bytes, ...]:
-        symbols = self.merge(data)
-        if len(data) < LONG:  # a longer one would take much memory, and hardly comes again
-            if len(self) >= self.MOST:
-                self.clear()
-            self[data] = symbols
-        return symbols
 
 
 class _Vocabulary:
@@ -571,3 +327,248 @@ class Tokenizer(_Vocabulary):
         """
         ids = self._valid_ids(ids)
         return b"".join(self.symbols[i] for i in ids).decode("utf-8", errors="replace")
+
+
+# Long words: the same merges in n log n steps
+LONG = 500  # bytes from which a word is merged in another way, since the plain one takes their square
+
+
+class _Chain:
+    """Symbols in a row, where two neighbors can be joined without moving the others.
+
+    None stands for what was joined to the symbol before it, and between words.
+    """
+
+    def __init__(self, symbols: Iterable[bytes | None]):
+        self.symbols = [None, *symbols, None]
+        self.left = [i - 1 for i in range(len(self.symbols))]  # place -> place of the neighbor
+        self.right = [*range(1, len(self.symbols)), len(self.symbols) - 1]
+
+    def pair_at(self, i: int) -> Pair | None:
+        """Return the symbol at place i and its right neighbor, or None if there are no two."""
+        first, second = self.symbols[i], self.symbols[self.right[i]]
+        return (first, second) if first and second else None
+
+    def join(self, i: int) -> None:
+        """Join the symbol at place i and its right neighbor, at place i."""
+        j = self.right[i]
+        self.symbols[i] += self.symbols[j]
+        self.symbols[j] = None
+        self.right[i] = self.right[j]
+        self.left[self.right[i]] = i
+
+
+def _bpe_of_long(symbols: Iterable[bytes], ranks: Mapping[Pair, int]) -> list[bytes]:
+    """Do what `bpe` does in n log n steps: a heap knows the pair with the lowest rank."""
+    chain = _Chain(symbols)
+    places = range(1, len(chain.symbols) - 2)
+    heap = [(ranks[pair], i) for i in places if (pair := chain.pair_at(i)) in ranks]
+    heapify(heap)
+    while heap:
+        rank, i = heappop(heap)
+        if ranks.get(chain.pair_at(i)) != rank:
+            continue  # one of the two was joined to another symbol meanwhile
+        chain.join(i)
+        for place in (chain.left[i], i):
+            if (pair := chain.pair_at(place)) in ranks:
+                heappush(heap, (ranks[pair], place))
+    return [symbol for symbol in chain.symbols if symbol]
+
+
+class _Candidate(tuple):
+    """A count and a pair, in an order in which the most frequent pair, and of those the largest, is first."""
+
+    def __lt__(self, other: "_Candidate") -> bool:
+        return tuple.__gt__(self, other)
+
+
+def _train_merges_of_long(word_counts: Mapping[bytes, int], n_merges: int) -> list[Pair]:
+    """Do what `train_merges` does in n log n steps: only the places of the merged pair are looked at."""
+    row, occurrences = [], [0]
+    for word, n in word_counts.items():
+        row += [*(word[i : i + 1] for i in range(len(word))), None]
+        occurrences += [n] * (len(word) + 1)
+    chain, counts, places = _Chain(row), Counter(), defaultdict(set)
+    for i in range(1, len(row) + 1):
+        if pair := chain.pair_at(i):
+            counts[pair] += occurrences[i]
+            places[pair].add(i)
+    heap = [_Candidate((n, pair)) for pair, n in counts.items()]
+    heapify(heap)
+
+    merges = []
+    while heap and len(merges) < n_merges:
+        n, best = heappop(heap)
+        if counts[best] != n or not n:
+            continue  # an old count
+        merges.append(best)
+        changed = set()
+        for i in sorted(places.pop(best)):
+            if chain.pair_at(i) != best:
+                continue
+            around = (chain.left[i], i, chain.right[i])
+            for sign in (-1, 1):
+                for place in around:
+                    if pair := chain.pair_at(place):
+                        counts[pair] += sign * occurrences[place]
+                        changed.add(pair)
+                        if sign > 0:
+                            places[pair].add(place)
+                if sign < 0:
+                    chain.join(i)
+        for pair in changed:
+            heappush(heap, _Candidate((counts[pair], pair)))
+    return merges
+
+
+# Reading the files of a tokenizer, and saying what is wrong with them
+GPT2_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
+# files that transformers would read beside, or instead of, merges.txt and vocab.json
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "chat_template.*",
+)
+
+
+def read_merges(text: str) -> list[Pair]:
+    """Return the merges in the text of a `merges.txt`: two symbols a line, in `bytes_to_unicode`.
+
+    Raises ValueError for a line that is not two such symbols.
+    """
+    byte_of = {letter: byte for byte, letter in bytes_to_unicode().items()}
+    merges = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.startswith("#version") or not line:
+            continue
+        try:
+            left, right = (bytes(byte_of[letter] for letter in symbol) for symbol in line.split(" "))
+        except (KeyError, ValueError):
+            raise ValueError(
+                f"line {number} of the merges is {line!r}, but a merge is two symbols with a space between"
+            ) from None
+        merges.append((left, right))
+    return merges
+
+
+def _read_tokenizer(directory: Path) -> tuple[list[Pair], list[dict[str, int]]]:
+    """Return the merges in a directory and the vocabularies beside them, each token with its id.
+
+    Raises FileNotFoundError without a tokenizer, ValueError for another than a plain GPT-2 tokenizer.
+    """
+    found = {}
+    for name in ("merges.txt", "vocab.json", *(name for name in TOKENIZER_FILES if name.endswith(".json"))):
+        if (directory / name).is_file():
+            text = (directory / name).read_text("utf-8-sig")  # some Windows programs begin with a mark
+            found[name] = json.loads(text) if name.endswith(".json") else text
+    if strange := _what_is_strange(found):
+        raise ValueError(
+            f"the tokenizer in {directory} {strange}, so it gives other ids than a plain GPT-2 tokenizer, "
+            f"the only kind that gpt2lib has; encode the texts with the program that wrote it"
+        )
+    lists, vocabs = [], [found["vocab.json"]] if "vocab.json" in found else []
+    if "merges.txt" in found:
+        lists.append(read_merges(found["merges.txt"]))
+    if "tokenizer.json" in found:
+        model = found["tokenizer.json"]["model"]
+        vocabs.append(model["vocab"])
+        pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
+        lists.append(read_merges("\n".join(pairs)))
+    if not lists:
+        others = ", ".join(sorted(path.name for path in directory.glob("*") if _is_of_a_tokenizer(path)))
+        raise (ValueError if others else FileNotFoundError)(
+            f"{directory} has neither merges.txt nor tokenizer.json"
+            + (f", but {others}, which is another kind of tokenizer or a part of one" if others else "")
+            + "; pass a directory that Tokenizer.save wrote"
+        )
+    if lists[0] != lists[-1]:
+        raise ValueError(
+            f"merges.txt and tokenizer.json in {directory} are two different tokenizers; "
+            f"delete the one that doesn't belong to the model"
+        )
+    return lists[0], vocabs
+
+
+def _is_of_a_tokenizer(path: Path) -> bool:
+    """Tell from its name whether a file is part of a tokenizer, of whatever kind."""
+    patterns = ("merges*", "vocab*", "*tokenizer*", "*tokens*.json", "*.model", "*.tiktoken", "encoder.json")
+    return path.is_file() and any(fnmatch(path.name, pattern) for pattern in patterns)
+
+
+def _what_is_strange(found: Mapping[str, Any]) -> str | None:
+    """Return what in these files makes a tokenizer give other ids than `Tokenizer` does, or None."""
+    whole, settings = found.get("tokenizer.json", {}), found.get("tokenizer_config.json", {})
+    added = [token["content"] for token in whole.get("added_tokens", [])]
+    added += [token["content"] for token in settings.get("added_tokens_decoder", {}).values()]
+    added += found.get("added_tokens.json", {})
+    for name, special in (settings | found.get("special_tokens_map.json", {})).items():
+        for token in special if isinstance(special, list) else [special]:
+            if name.endswith(("_token", "_tokens")) and token and not isinstance(token, bool):
+                added.append(token["content"] if isinstance(token, dict) else token)
+    if strangers := sorted(set(added) - {END_OF_TEXT}):
+        return f"has added tokens ({', '.join(strangers[:5])})"
+    for name in ("add_prefix_space", "add_bos_token", "add_eos_token"):
+        if settings.get(name):
+            return f"says {name} in tokenizer_config.json"
+    kind = settings.get("tokenizer_class") or "GPT2Tokenizer"
+    if not whole and not kind.startswith("GPT2"):
+        return f"is a {kind}"
+    if not whole:
+        return None
+    model, splitter = whole["model"], whole.get("pre_tokenizer") or {}
+    if model.get("type", "BPE") != "BPE" or splitter.get("type") != "ByteLevel":
+        return f"is of the type {model.get('type')}, cut by {splitter.get('type')}, in tokenizer.json"
+    if splitter.get("add_prefix_space") or not splitter.get("use_regex", True):
+        return "cuts texts in another way (pre_tokenizer in tokenizer.json)"
+    if whole.get("normalizer") or (whole.get("post_processor") or {}).get("special_tokens"):
+        return "changes texts or adds tokens (normalizer, post_processor in tokenizer.json)"
+    names = ("dropout", "byte_fallback", "ignore_merges", "continuing_subword_prefix", "end_of_word_suffix")
+    return next((f"has {name} in tokenizer.json" for name in names if model.get(name)), None)
+
+
+# Texts that UTF-8 can't hold, what is no tokenizer, and a memory for merged chunks
+def _valid_text(text: str) -> str:
+    """Return a text without halves of surrogate pairs. Raises TypeError unless it is one str."""
+    if not isinstance(text, str):
+        raise TypeError(
+            f"text is a {type(text).__name__}, but encode takes one str; decode bytes first, and encode "
+            f"the texts of a list one at a time"
+        )
+    return _without_surrogates(text)
+
+
+def _without_surrogates(text: str) -> str:
+    """Return the text with halves of surrogate pairs, which UTF-8 cannot hold, made whole or U+FFFD."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def check_tokenizer(tokenizer: Any) -> None:
+    """Raise TypeError for what is no tokenizer of gpt2lib."""
+    if not all(hasattr(tokenizer, name) for name in ("encode", "save", "end_of_text", "vocab_size")):
+        raise TypeError(
+            f"tokenizer is a {type(tokenizer).__name__}, but it must be a gpt2lib Tokenizer; "
+            f"Tokenizer.load reads what transformers saved"
+        )
+
+
+class _Merged(dict):
+    """The symbols of the chunks merged so far, by their bytes: most chunks come again."""
+
+    MOST = 2**18  # chunks that are remembered
+
+    def __init__(self, merge: Callable[[bytes], tuple[bytes, ...]]):
+        self.merge = merge
+
+    def __missing__(self, data: bytes) -> tuple[bytes, ...]:
+        symbols = self.merge(data)
+        if len(data) < LONG:  # a longer one would take much memory, and hardly comes again
+            if len(self) >= self.MOST:
+                self.clear()
+            self[data] = symbols
+        return symbols
