@@ -36,8 +36,19 @@ def _refuse_what_cannot_be(config: "GPT2Config") -> None:
         raise ValueError(f"layer_norm_epsilon is {eps!r}, but it must be a number above 0")
 
 
+class _Sizes:
+    """What looks at the sizes of a config as soon as it's made."""
+
+    def __post_init__(self):
+        for name, size in _whole_sizes(self).items():
+            object.__setattr__(self, name, size)
+        _refuse_what_cannot_be(self)
+        for name in ("layer_norm_epsilon", "embd_pdrop", "attn_pdrop", "resid_pdrop"):
+            object.__setattr__(self, name, float(getattr(self, name)))  # JSON knows no other kinds
+
+
 @dataclass(frozen=True)
-class GPT2Config:
+class GPT2Config(_Sizes):
     """The sizes of a GPT-2; the defaults are GPT-2 small.
 
     Raises ValueError for sizes that no GPT-2 can have. Source: Radford et al. 2019, table 2, and
@@ -49,17 +60,10 @@ class GPT2Config:
     n_embd: int = 768  # C: the width of the vector that stands for one token
     n_layer: int = 12  # blocks on top of each other
     n_head: int = 12  # H: attention heads in a block; each is n_embd / n_head wide
-    layer_norm_epsilon: float = 1e-5  # keeps LayerNorm from dividing by zero
-    embd_pdrop: float = 0.0  # dropout, in training only (chapter 8): of the sum of the embeddings
-    attn_pdrop: float = 0.0  # of the attention weights
-    resid_pdrop: float = 0.0  # of what attention and MLP add to the residual stream
-
-    def __post_init__(self):
-        for name, size in _whole_sizes(self).items():
-            object.__setattr__(self, name, size)
-        _refuse_what_cannot_be(self)
-        for name in ("layer_norm_epsilon", "embd_pdrop", "attn_pdrop", "resid_pdrop"):
-            object.__setattr__(self, name, float(getattr(self, name)))  # JSON knows no other kinds
+    layer_norm_epsilon: float = 1e-5  # keeps LayerNorm (chapter 5) from dividing by zero
+    embd_pdrop: float = 0.0  # dropout (chapter 8) of the sum of the embeddings
+    attn_pdrop: float = 0.0  # dropout of the attention weights
+    resid_pdrop: float = 0.0  # dropout of what attention and MLP add to the vectors
 
     @classmethod
     def preset(cls, name: str) -> "GPT2Config":

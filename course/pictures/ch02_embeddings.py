@@ -118,6 +118,28 @@ def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, sho
     )
 
 
+def positions_alike(cosines: Tensor, rows: tuple[int, ...] = (3, 100, 300)) -> None:
+    """Show how much the rows of a table of positions resemble each other. cosines (N, N)."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.7), width_ratios=(1, 1.15))
+    image = left.imshow(cosines, vmin=-0.8, vmax=0.8, cmap=SIGNED)
+    left.set(xlabel="position", ylabel="position", title="all rows, with all rows")
+    fig.colorbar(image, ax=left, shrink=0.8, label="cosine")
+    others = cosines.clone().fill_diagonal_(float("nan"))
+    for row, color in zip(rows, (GREEN, BLUE, RED)):
+        right.plot(others[row], color=color, lw=1, label=f"row {row}")
+    right.axhline(0, color=GREY, lw=1)
+    right.set(xlabel="position", ylim=(-0.3, 0.7), title="three rows, with all others")
+    right.legend(frameon=False, ncols=3, loc="upper center", handlelength=0.8, columnspacing=1.2)
+    show(
+        fig,
+        "Left: a square of cosines, pale except for a fan along the diagonal that is narrow at position 0 and wide at "
+        f"the end. Right: the cosines of the rows {', '.join(map(str, rows))} with all others; the first stays near 0, "
+        "the others rise to broad, ragged hills around their own positions.",
+        "How alike the rows of wpe are. Left, every row with every other: red is alike, white is unlike. Right, "
+        "three rows of that square, without their 1 with themselves. Random rows would stay within about ±0.1.",
+    )
+
+
 def logits_as_projections(x: Tensor, rows: Tensor) -> None:
     """Show how far a vector reaches along each row of a small table, and the logits. x (2,), rows (3, 2)."""
     logits = (rows @ x).tolist()
@@ -171,15 +193,15 @@ def logits_and_probabilities(prompt: str, labels: list[str], logits: Tensor, cha
 
 def losses_by_table(losses: dict[str, float], T: int) -> None:
     """Show what the model loses with other tables of positions, for a tale of T tokens."""
-    fig, axis = plt.subplots(figsize=(8.0, 2.6))
-    bars = axis.barh(list(losses), losses.values(), color=[BLUE, SKY, GREY, RED])
-    axis.bar_label(bars, fmt="%.1f", padding=4)
+    fig, axis = plt.subplots(figsize=(8.0, 3.0))
+    bars = axis.barh(list(losses), losses.values(), color=[BLUE, SKY, GREEN, RED, GREY])
+    axis.bar_label(bars, fmt="%.2f", padding=4)
     axis.set(xlabel=f"loss on a tale of {T} tokens (lower is better)", xlim=(0, max(losses.values()) * 1.12))
     axis.invert_yaxis()
     show(
         fig,
-        "Four bars, the loss of tales with different tables of positions: "
-        + ", ".join(f"{name} {loss:.1f}" for name, loss in losses.items()),
-        "The first two bars are the same length: counting from 1 is a bug that you can't see here. No positions, "
-        "or shuffled ones, cost a lot.",
+        "Bars, the loss of tales with different tables of positions: "
+        + ", ".join(f"{name} {loss:.2f}" for name, loss in losses.items()),
+        "The first two bars are the same length: counting from 1 is a bug that you can't see here. The third is hardly "
+        "longer. No positions, or all of them shuffled, cost a lot.",
     )
