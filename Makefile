@@ -15,7 +15,7 @@ help:  ## this list
 
 lab: $(READY)  ## open the course; the first time it installs, about 5 minutes. More options for Jupyter in ARGS="--port=9000"
 	$(PY) -m jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir="$(CURDIR)" \
-		--LabApp.default_url=/lab/tree/$(NOTEBOOK) $(ARGS)
+		--LabApp.workspaces_dir=$(VENV)/workspaces --LabApp.default_url=/lab/tree/$(NOTEBOOK) $(ARGS)
 
 check: $(TESTED)  ## in a minute, whether all is in order: imports, the same numbers as transformers, one chapter
 	$(PY) -m pytest -q --nbval tests/test_build.py tests/test_front_door.py solutions/$(or $(CHAPTER),01)_*.ipynb \

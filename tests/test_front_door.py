@@ -95,13 +95,18 @@ def test_old_pythons_can_read_what_refuses_them():
 
 def test_lab_opens_the_chapter_and_shows_the_whole_course(tmp_path):
     """`make lab` on an environment that is ready: the address that it prints, and what can be opened there."""
-    with making_lab.lab(ROOT, tmp_path) as address:
+    other = tmp_path / "settings" / "lab" / "workspaces" / "default-37a8.jupyterlab-workspace"
+    other.parent.mkdir(parents=True)
+    other.write_text('{"data": {"windows": "of another project"}, "metadata": {"id": "default"}}')
+    with making_lab.lab(ROOT, tmp_path, JUPYTER_CONFIG_DIR=str(tmp_path / "settings")) as address:
         base, token = re.fullmatch(
             r"(http://[^/]+)/lab/tree/notebooks/00_meet_gpt2.ipynb\?(token=\w+)", address
         ).groups()
         for folder in ("solutions", "gpt2lib", "notebooks"):
             with making_lab.DIRECT.open(f"{base}/api/contents/{folder}?{token}", timeout=60) as answer:
                 assert json.load(answer)["type"] == "directory"
+        with making_lab.DIRECT.open(f"{base}/lab/api/workspaces/default?{token}", timeout=60) as answer:
+            assert not json.load(answer)["data"]
 
 
 def test_tales_gives_the_numbers_of_transformers():
