@@ -7,7 +7,7 @@ from course.play.explorable import Explorable, named
 SHOWN, CANDIDATES = 32, 5
 
 
-def stream(model, tokenizer, text: str = "Once upon a time there was a great") -> Explorable:
+def stream(model, tokenizer, text: str = "Once upon a") -> Explorable:
     """Show the residual stream at one token, read by the model's own head after every block.
 
     Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
