@@ -17,7 +17,7 @@ LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
 KEY = re.compile(r'^<a id="([\w-]+)"></a>', re.M)
 REFERENCE = re.compile(
     r'<a id="[a-z]\w+"></a>\*\*.+ \d{4}[a-z]?\.\*\* \[.+\]\(https?://[^\s)]+\)\. '
-    r"(Chapters? \d|GPT-2 itself).*\."
+    r"(\[Chapter \d|Chapters \[\d|GPT-2 itself).*\."
 )
 TERM = re.compile(
     r'<a id="term-[\w-]+"></a>\*\*(?P<term>[^*]+)\*\*(?: · `(?P<symbol>[^`]+)`)? · (?P<chinese>[^·]*[\u4e00-\u9fff][^·]*)'
