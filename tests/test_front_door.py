@@ -63,6 +63,23 @@ def test_make_help_tells_of_every_target():
     assert all(len(line.split(maxsplit=2)[2]) > 8 for line in said.splitlines())
 
 
+def test_what_github_and_conda_read_is_whole():
+    yaml = pytest.importorskip("yaml")
+    github = ROOT / ".github"
+    files = [*github.rglob("*.yml"), ROOT / "environment.yml", ROOT / "CITATION.cff"]
+    texts = {path: path.read_text("utf-8") for path in files}
+    found = {path: yaml.safe_load(text) for path, text in texts.items()}
+    for path in (github / "ISSUE_TEMPLATE").iterdir():
+        assert {"name", "description", "body"} <= set(found[path]), path.name
+        assert all(isinstance(part["attributes"]["label"], str) for part in found[path]["body"]), path.name
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    for path in (github / "workflows").iterdir():
+        called = re.findall(r"run: make ([\w-]+)", texts[path])
+        assert called and set(called) <= set(targets), path.name
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert all((ROOT / path).exists() for path in container["customizations"]["codespaces"]["openFiles"])
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
