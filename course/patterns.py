@@ -14,6 +14,7 @@ LARGE = 80  # beyond it, float32's exp is infinite or nearly 0
 MANY = 6  # cases, from which on chance is less likely
 SETTINGS = ("settings", "options")  # arguments by name, of which a case gives some
 MOST = 16  # the largest whole number that a size is taken times
+SHORT = 12  # characters of a text that is a choice, such as "gpt2"
 Pair = tuple[Any, Any]  # what came out of a case, and what should have
 
 
@@ -128,47 +129,56 @@ def product(whole: int, names: tuple[str, ...]) -> str:
 
 
 def where_wrong(cases: Sequence[Mapping], wrong: Sequence[bool]) -> str:
-    """Return a sentence on which cases are wrong, told by the arguments; "" where nothing simple tells them apart."""
+    """Return a sentence on which cases are wrong, told by the arguments; "" where nothing simple tells them apart.
+
+    Of a single case that's right, only what makes it easier counts: all else is so by chance.
+    """
     if all(wrong) or len(cases) < 3:
         return ""
-    found = [dict.fromkeys(traits(case, compare=len(cases) >= MANY)) for case in cases]
-    every = [(trait, [trait in own for own in found]) for trait in dict.fromkeys(itertools.chain(*found))]
     right = [not w for w in wrong]
-    for trait, has in every:
-        if has in (wrong, right):
+    every = []
+    for about in (traits, comparisons) if len(cases) >= MANY else (traits,):
+        found = [dict(about(case)) for case in cases]
+        names = {trait: easier for own in found for trait, easier in own.items()}
+        every += [(trait, easier, [trait in own for own in found]) for trait, easier in names.items()]
+    for trait, easier, has in every:
+        if has == wrong or (has == right and (easier or sum(right) > 1)):
             return f"It's {'wrong' if has == wrong else 'right'} whenever {trait}, and only then."
-    for trait, has in every:
+    for trait, _, has in every:
         if sum(has) < len(has) - 1 and all(itertools.compress(has, wrong)):
             return f"It's wrong only where {trait}."
-    for trait, has in every:
+    for trait, _, has in every:
         if sum(has) >= max(2, sum(right) / 2) and all(itertools.compress(right, has)):
             return f"It's right wherever {trait}."
     return "Only the one below is wrong." if sum(wrong) == 1 else ""
 
 
-def traits(case: Mapping, compare: bool) -> Iterator[str]:
-    """Go through what can be said about arguments in a few words, what says most first.
+def traits(case: Mapping) -> Iterator[tuple[str, bool]]:
+    """Go through what can be said about arguments in a few words, and whether it makes a case easier.
 
-    Sizes are compared with each other only if asked to: in a few cases something is always so by chance.
+    What says most comes first.
     """
-    flat, lengths = {}, {}
-    for name, value in case.items():
-        if isinstance(value, Mapping):
-            flat |= {str(key): part for key, part in value.items()}
-            yield from (f"`{key}` is given" for key in value if name in SETTINGS)
-        else:
-            flat[name] = value
+    for name in SETTINGS:
+        yield from ((f"`{key}` is given", False) for key in case.get(name, ()))
+    flat = flattened(case)
     tensors = [name for name, value in flat.items() if isinstance(value, torch.Tensor)]
     for one, other in itertools.combinations(tensors, 2):
         if same(flat[one], flat[other], 0.0):
-            yield f"`{one}` and `{other}` are equal"
+            yield f"`{one}` and `{other}` are equal", True
     for name, value in flat.items():
         yield from traits_of(name, value)
-        if isinstance(value, torch.Tensor):
-            lengths |= {f"axis {axis} of `{name}`": size for axis, size in enumerate(value.shape)}
-    if not compare:
-        return
+
+
+def comparisons(case: Mapping) -> Iterator[tuple[str, bool]]:
+    """Go through how the sizes among arguments compare. In a few cases something is always so by chance."""
+    flat = flattened(case)
     whole = {f"`{name}`": size for name, size in flat.items() if type(size) is int}
+    lengths = {
+        f"axis {axis} of `{name}`": size
+        for name, value in flat.items()
+        if isinstance(value, torch.Tensor)
+        for axis, size in enumerate(value.shape)
+    }
     size_of = whole | lengths
     for one, other in [
         *itertools.combinations(whole, 2),
@@ -177,24 +187,35 @@ def traits(case: Mapping, compare: bool) -> Iterator[str]:
     ]:
         difference = size_of[one] - size_of[other]
         sign = "larger than" if difference > 0 else "smaller than" if difference else "the same as"
-        yield f"{one} is {sign} {other}"
+        yield f"{one} is {sign} {other}", True
 
 
-def traits_of(name: str, value: Any) -> Iterator[str]:
+def flattened(case: Mapping) -> dict[str, Any]:
+    """Return the arguments, with the settings among them one by one."""
+    flat = {}
+    for name, value in case.items():
+        flat |= value if name in SETTINGS else {name: value}
+    return flat
+
+
+def traits_of(name: str, value: Any) -> Iterator[tuple[str, bool]]:
     """Go through what can be said about one argument."""
+    if isinstance(value, str) and len(value) > SHORT:
+        return
     if value is None or isinstance(value, (bool, str)) or (isinstance(value, Number) and value in (0, 1)):
-        yield f"`{name}` is {value!r}"
+        yield f"`{name}` is {value!r}", True
     elif isinstance(value, (list, tuple)) and len(value) < 2:
-        yield f"`{name}` has {len(value) or 'no'} entr{'y' if value else 'ies'}"
+        yield f"`{name}` has {len(value) or 'no'} entr{'y' if value else 'ies'}", True
     elif isinstance(value, torch.Tensor):
         for axis, size in enumerate(value.shape):
             if size < 2:
-                yield f"axis {axis} of `{name}` has size {size}"
-        yield from traits_of_tensor(name, value)
+                yield f"axis {axis} of `{name}` has size {size}", True
+        yield from ((trait, False) for trait in difficulties(name, value))
+        yield f"`{name}` has {value.ndim} {'axis' if value.ndim == 1 else 'axes'}", True
 
 
-def traits_of_tensor(name: str, value: torch.Tensor) -> Iterator[str]:
-    """Go through what can be said about the numbers of a tensor."""
+def difficulties(name: str, value: torch.Tensor) -> Iterator[str]:
+    """Go through what is unusual about a tensor."""
     if value.dtype not in (torch.float32, torch.int64, torch.bool):
         yield f"`{name}` holds {value.dtype}"
     if value.is_meta:
@@ -210,4 +231,3 @@ def traits_of_tensor(name: str, value: torch.Tensor) -> Iterator[str]:
             yield f"two numbers in a row of `{name}` are equal"
         if not value.any():
             yield f"`{name}` is all zeros"
-    yield f"`{name}` has {value.ndim} {'axis' if value.ndim == 1 else 'axes'}"
