@@ -17,6 +17,7 @@ import course.checking
 import course.running as running
 import course.verdicts as verdicts
 from course import check, examine, hint, mapping
+from course.comparing import Raised
 from course.exercise import Exercise, Mistake, exercises, find
 from course.failing import Failed, watch
 from course.score import misjudged
@@ -39,6 +40,15 @@ def test_every_exercise_is_complete(number):
         len({mistake.id for mistake in exercise.mistakes}) >= 4
     )  # one mistake may be spelled in several ways
     assert exercise.level in (1, 2, 3) and exercise.minutes > 0 and exercise.done.endswith(".")
+
+
+@pytest.mark.parametrize("number", exercises())
+def test_the_worked_answer_raises_only_what_its_docstring_promises(number):
+    """A case in which it fails by mistake tells nothing apart: a wrong answer fails in it, too."""
+    exercise = exercises()[number]
+    cases = [*exercise.cases(), *(case for case, _ in exercise.wishes())]
+    results = running.attempt(exercise, exercise.reference, cases).results
+    assert {type(each.error) for each in results if isinstance(each, Raised)} <= {ValueError}
 
 
 def test_names_are_used_once():

@@ -15,7 +15,7 @@ def cases():
     return [
         (torch.tensor([1.0, 2.0, 3.0, 6.0]), gain, shift, 0.1),
         (numbers(2, 3, 4), 1 + numbers(4, seed=1), numbers(4, seed=2), 0.1),
-        (0.03 * numbers(5, 3, seed=3).T, numbers(3, seed=4), numbers(3, seed=5), 1e-3),
+        (0.03 * numbers(3, 5, seed=3).T, numbers(3, seed=4), numbers(3, seed=5), 1e-3),
         (3 + numbers(4, 4, 4, seed=6), numbers(4, seed=7), numbers(4, seed=8), 1e-5),
         (200 * numbers(2, 1, 5, seed=9), numbers(5, seed=10), numbers(5, seed=11), 0.1),
     ]
