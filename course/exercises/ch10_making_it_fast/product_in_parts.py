@@ -2,6 +2,7 @@
 
 import torch
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from course.exercises.common import counting
@@ -25,6 +26,19 @@ class Batches(TorchDispatchMode):
         return func(*args, **kwargs or {})
 
 
+class Products(TorchFunctionMode):
+    """Note whether of two sides of a product one has three axes and the other two."""
+
+    def __init__(self):
+        super().__init__()
+        self.uneven = False
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", "") in ("matmul", "__matmul__", "__rmatmul__"):
+            self.uneven |= {part.ndim for part in args} == {2, 3}
+        return func(*args, **kwargs or {})
+
+
 def cases():
     """Three rows in three parts, one vector, several in as many parts as rows, one part, negative numbers."""
     return [
@@ -38,9 +52,10 @@ def cases():
 
 def run(answer, x, weight, bias, parts):
     """Return the result, and how many products went out as one batch."""
-    with Batches() as batches:
+    with Products() as products, Batches() as batches:
         result = answer(x, weight, bias, parts)
-    return {"result": result, "products in a batch": max(batches.sizes, default=0)}
+    count = max(batches.sizes, default=0)
+    return {"result": result, "products in a batch": "two axes on one side" if products.uneven else count}
 
 
 def by_baddbmm(x, weight, bias, parts):
