@@ -41,6 +41,16 @@ def cases():
     ]
 
 
+def wishes():
+    """A hidden score that is further above the visible one than -1e4 hides."""
+    says = (
+        "One thing to know: when a hidden score is far above the visible ones (20,000, say), it still plays a part in "
+        "yours, and the result comes out wrong or NaN. Hiding it with -inf before the softmax avoids that."
+    )
+    k, v = torch.tensor([[[[-20_000.0], [0.0]]]]), torch.tensor([[[[1.0], [5.0]]]])
+    return [((torch.ones(1, 1, 1, 1), k, v, torch.tensor([[True, False]])), says)]
+
+
 def by_sdpa(q, k, v, mask=None):
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 

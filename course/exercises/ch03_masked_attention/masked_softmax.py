@@ -21,12 +21,13 @@ def cases():
 
 
 def wishes():
-    """A hidden score that is far above the others."""
+    """Hidden scores that are far above the others: by more than exp can take, and by more than -1e4 hides."""
     says = (
-        "One thing to know: when a hidden score is far above the visible ones (200, say), yours gives NaN, "
-        "because it still takes part in the softmax. Hiding it before the softmax avoids that."
+        "One thing to know: when a hidden score is far above the visible ones (200 or 20,000, say), it still plays a "
+        "part in yours, and the weights come out wrong or NaN. Hiding it with -inf before the softmax avoids that."
     )
-    return [((torch.tensor([[1.0, 2.0, 200.0]]), torch.tensor([[True, True, False]])), says)]
+    hidden = torch.tensor([[True, True, False]])
+    return [((torch.tensor([[1.0, 2.0, 200.0]]) - far, hidden), says) for far in (0, 20_000)]
 
 
 def run(answer, scores, mask):
