@@ -18,12 +18,6 @@ def cases():
     ]
 
 
-def run(answer, config):
-    """Call the answer; a float that is a whole number is told from an int."""
-    found = answer(config)
-    return f"{found}, a float" if isinstance(found, float) else found
-
-
 def by_tables(config):
     tables = (config.vocab_size, config.n_embd), (config.n_positions, config.n_embd)
     return sum(math.prod(shape) for shape in tables)
