@@ -106,6 +106,15 @@ def other_types(got: Any, want: Any) -> tuple[str, str] | None:
     return None
 
 
+def floats_for_ints(got: Any, want: Any) -> bool:
+    """Tell whether of two equal results the first has a float where the other has an int."""
+    if isinstance(want, Mapping):
+        got, want = [got[key] for key in want], [*want.values()]
+    if isinstance(want, (list, tuple)):
+        return any(map(floats_for_ints, got, want))
+    return type(want) is int and isinstance(got, (float, np.floating))
+
+
 def differs(now: Any, before: Any) -> bool:
     """Tell whether an argument is no longer what it was; objects of unknown kinds count as unchanged."""
     if isinstance(now, torch.nn.Module):

@@ -1,15 +1,18 @@
 """Telling a right answer from a wrong one, and one wrong answer from another."""
 
 import contextlib
+import inspect
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import torch
 
-from course.comparing import Raised, other_types, same, same_down_to_words
+from course.comparing import Raised, floats_for_ints, other_types, same, same_down_to_words
 from course.edits import EditedMistake, pairs
 from course.exercise import Exercise, find
 from course.patterns import of_results, where_wrong
@@ -94,7 +97,9 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
     want = right_attempt(exercise, *defaults())
     pairs_of_results = enumerate(zip(got.results, want.results, strict=True))
     wrong = [i for i, (g, w) in pairs_of_results if not same(g, w, exercise.tolerance)]
-    return explain(exercise, answer, got, want, wrong) if wrong else praise(exercise, answer, got, want)
+    return (
+        explain(Trial(exercise, answer, got, want, wrong)) if wrong else praise(exercise, answer, got, want)
+    )
 
 
 def is_stub(error: BaseException, answer: Callable) -> bool:
@@ -114,6 +119,15 @@ def praise(exercise: Exercise, answer: Callable, got: Attempt, want: Attempt) ->
             "The result is right, but your code changes the arguments it was given, and whoever called it may still "
             f"need them. Make a new object instead of writing into the old one.\n{case_shown(exercise, got, want)}",
         )
+    floats = list(map(floats_for_ints, got.results, want.results))
+    if any(floats) and asks_for_ints(exercise):
+        case = floats.index(True)
+        says = (
+            "The number is right, but it's a float, and an int is asked for. A whole number comes from // where you "
+            "divide, and from numbers without a point."
+        )
+        shown = table(exercise, got, case, want.results[case])
+        return Verdict(False, "float-instead-of-int", f"{says}\n{shown}")
     said, remarks = [exercise.done], out_of_proportion(exercise, answer, got, want)
     remarks += [*of_another_type(got, want), *ungranted(exercise, answer)]
     if exercise.differentiable and not passes_gradients(exercise, answer):
@@ -131,6 +145,12 @@ def case_shown(exercise: Exercise, got: Attempt, want: Attempt) -> str:
     """Return the arguments of the first case whose arguments an answer changes."""
     case = got.changed.index(True)
     return table(exercise, got, case, want.results[case]).split("\nexpected")[0].split("\n      in")[0]
+
+
+def asks_for_ints(exercise: Exercise) -> bool:
+    """Tell whether an answer is to return ints, by itself or in a list or dict."""
+    words = re.findall(r"\w+", str(inspect.signature(exercise.reference).return_annotation))
+    return "int" in words and "float" not in words
 
 
 def of_another_type(got: Attempt, want: Attempt) -> list[str]:
@@ -166,7 +186,8 @@ def ungranted(exercise: Exercise, answer: Callable) -> list[str]:
         got, want = (attempt(exercise, either, cases).results for either in (answer, exercise.reference))
     except (TimeUp, MemoryFull):
         return [says for _, says in wishes]
-    return [says for (_, says), g, w in zip(wishes, got, want) if not same(g, w, exercise.tolerance)]
+    missed = (says for (_, says), g, w in zip(wishes, got, want) if not same(g, w, exercise.tolerance))
+    return list(dict.fromkeys(missed))
 
 
 def passes_gradients(exercise: Exercise, answer: Callable) -> bool:
@@ -186,42 +207,82 @@ def passes_gradients(exercise: Exercise, answer: Callable) -> bool:
     return all(gradient is not None for gradient in gradients)
 
 
-def explain(exercise: Exercise, answer: Callable, got: Attempt, want: Attempt, wrong: list[int]) -> Verdict:
+@dataclass(frozen=True)
+class Trial:
+    """A wrong answer beside the right one, on all cases of an exercise."""
+
+    exercise: Exercise
+    answer: Callable
+    got: Attempt
+    want: Attempt
+    wrong: list[int]  # the cases that differ
+
+    def pair(self) -> tuple[Any, Any]:
+        """Return what came out of the first wrong case, and what should have."""
+        return self.got.results[self.wrong[0]], self.want.results[self.wrong[0]]
+
+    def alike(self, case: int, known: Any) -> bool:
+        """Tell whether the answer did with a case what a known mistake does."""
+        return same_down_to_words(self.got.results[case], known, self.exercise.tolerance)
+
+    def is_explained(self, wrong: Callable, keep: bool = True) -> bool:
+        """Tell whether the answer did with every case what a known mistake does; the first difference decides."""
+        known = known_results(self.exercise, wrong, self.got, keep=keep)
+        return all(self.alike(case, result) for case, result in enumerate(known))
+
+    def arguments(self) -> list[dict]:
+        """Return the arguments of all cases by their names."""
+        return [named(self.exercise, self.got, case) for case in range(len(self.got.results))]
+
+    def which(self) -> list[bool]:
+        """Return which cases are wrong."""
+        return [case in self.wrong for case in range(len(self.got.results))]
+
+
+def explain(trial: Trial) -> Verdict:
     """Return the verdict on wrong results: the mistake that explains them all, or two, or what one sees."""
-    first = wrong[0]
-    result, wanted = got.results[first], want.results[first]
-    evidence = table(exercise, got, first, wanted)
-    found = next(
-        ((m,) for m in exercise.mistakes if explains(known_results(exercise, m.wrong, got), got, exercise)),
-        None,
-    )
-    in_part = {}
-    only_errors = all(isinstance(each, Raised) for each in got.results)  # they say more themselves
-    if not found and not only_errors:
-        end = time.process_time() + PAIRS_LIMIT
-        in_part, loud = explained_in_part(exercise, got, want, wrong, end)
-        found = two_mistakes(exercise, got, in_part, loud, end)
-    found = found or ()
-    says = [message(exercise, mistake, result, wanted) for mistake in found]
-    diagnosis, hint = " + ".join(mistake.id for mistake in found) or None, found[0].hint if found else None
-    if len(found) == 2:
-        says = [f"There are two mistakes here. First: {says[0]} Second: {says[1]}"]
-    if found and any(got.changed) and not any(writes(exercise, m.wrong) for m in found):
-        says = [f"{CHANGES} If it's still wrong then: {says[0]}"]
-    if not found:
-        diagnosis, sight = at_first_sight(exercise, answer, got, want, wrong, in_part)
-        says = [sight]
-        if any(got.changed) and diagnosis != "raises":
-            diagnosis = "in-place"
-            says = [f"{CHANGES} Also: {sight}"]
-    head, _, rest = says[0].partition("\n")
-    if not found and (right := len(got.results) - len(wrong)):
-        where = where_wrong(*cases_of(exercise, got, wrong))
-        diagnosis = diagnosis or (where and "where") or None
-        count = f"{right} of the {len(got.results)} cases tried come{'s' * (right == 1)} out right."
-        head += f" ({count} {where}".rstrip() + ")"
-    head = " ".join(filter(None, [head, on_left_behind(exercise, answer)]))
-    return Verdict(False, diagnosis, "\n".join(filter(None, [head, rest, evidence])), hint)
+    found, in_part = known_mistakes(trial)
+    diagnosis, says = of_known(trial, found) if found else of_unknown(trial, in_part)
+    head, _, rest = says.partition("\n")
+    left_behind = on_left_behind(trial.exercise, trial.answer)
+    evidence = table(trial.exercise, trial.got, trial.wrong[0], trial.pair()[1])
+    lines = [" ".join(filter(None, [head, left_behind])), rest, evidence]
+    return Verdict(False, diagnosis, "\n".join(filter(None, lines)), found[0].hint if found else None)
+
+
+def known_mistakes(trial: Trial) -> tuple[tuple, dict]:
+    """Return the one or two known mistakes that explain an answer, if any do; else which explain a part of it."""
+    if one := next((m for m in trial.exercise.mistakes if trial.is_explained(m.wrong)), None):
+        return (one,), {}
+    if all(isinstance(each, Raised) for each in trial.got.results):  # errors say more themselves
+        return (), {}
+    end = time.process_time() + PAIRS_LIMIT
+    in_part, loud = explained_in_part(trial, end)
+    return two_mistakes(trial, in_part, loud, end), in_part
+
+
+def of_known(trial: Trial, found: tuple) -> tuple[str, str]:
+    """Return the id and the message of the one or two mistakes that an answer makes."""
+    says = [message(trial.exercise, mistake, *trial.pair()) for mistake in found]
+    text = f"There are two mistakes here. First: {says[0]} Second: {says[1]}" if len(says) == 2 else says[0]
+    if any(trial.got.changed) and not any(writes(trial.exercise, mistake.wrong) for mistake in found):
+        text = f"{CHANGES} If it's still wrong then: {text}"
+    return " + ".join(mistake.id for mistake in found), text
+
+
+def of_unknown(trial: Trial, in_part: dict) -> tuple[str | None, str]:
+    """Return an id and a message on an answer that no known mistake explains, and on which cases are right."""
+    diagnosis, says = at_first_sight(trial, in_part)
+    if any(trial.got.changed) and diagnosis != "raises":
+        diagnosis, says = "in-place", f"{CHANGES} Also: {says}"
+    every = len(trial.got.results)
+    if right := every - len(trial.wrong):
+        where = where_wrong(trial.arguments(), trial.which())
+        diagnosis = diagnosis or ("where" if where else None)
+        count = f"{right} of the {every} cases tried come{'s' * (right == 1)} out right."
+        head, *rest = says.split("\n")
+        says = "\n".join([head + f" ({count} {where}".rstrip() + ")", *rest])
+    return diagnosis, says
 
 
 def writes(exercise: Exercise, wrong: Callable) -> bool:
@@ -232,76 +293,58 @@ def writes(exercise: Exercise, wrong: Callable) -> bool:
         return False
 
 
-def cases_of(exercise: Exercise, got: Attempt, wrong: list[int]) -> tuple[list[dict], list[bool]]:
-    """Return the arguments of all cases by their names, and which cases are wrong."""
-    every = range(len(got.results))
-    return [named(exercise, got, i) for i in every], [i in wrong for i in every]
-
-
-def at_first_sight(
-    exercise: Exercise, answer: Callable, got: Attempt, want: Attempt, wrong: list[int], in_part: dict
-) -> tuple[str | None, str]:
-    """Return an id and a message on what is wrong where no known mistake explains all of it."""
-    diagnosis, says = symptom(exercise, got, wrong[0], want.results[wrong[0]], answer)
+def at_first_sight(trial: Trial, in_part: dict) -> tuple[str | None, str]:
+    """Return an id and a message on what is wrong, told by the results alone."""
+    got, want = trial.got, trial.want
+    diagnosis, says = symptom(trial.exercise, got, trial.wrong[0], trial.pair()[1], trial.answer)
     if diagnosis not in (None, "factor"):
         return diagnosis, says
-    cases, which = cases_of(exercise, got, wrong)
-    known = of_results(cases, list(zip(got.results, want.results)), which)
-    if not known and not diagnosis:
-        known = like_a_mistake(exercise, got, want, wrong, in_part)
+    known = of_results(trial.arguments(), list(zip(got.results, want.results)), trial.which())
+    known = known or (None if diagnosis else like_a_mistake(trial, in_part))
     return (known[0], f"{NOT_YET} {known[1]}") if known else (diagnosis, says)
 
 
-def like_a_mistake(
-    exercise: Exercise, got: Attempt, want: Attempt, wrong: list[int], in_part: dict
-) -> tuple[str, str] | None:
+def like_a_mistake(trial: Trial, in_part: dict) -> tuple[str, str] | None:
     """Return the mistake that explains most of the wrong cases, if it's half of them and two others aren't as good."""
     most = max(map(len, in_part.values()), default=0)
     best = [mistake for mistake, cases in in_part.items() if len(cases) == most]
-    if most < max(2, len(wrong) / 2) or len({mistake.id for mistake in best}) > 2:
+    if most < max(2, len(trial.wrong) / 2) or len({mistake.id for mistake in best}) > 2:
         return None
     first = in_part[best[0]][0]
-    parts = [got.results[i] for i in in_part[best[0]]]
+    parts = [trial.got.results[i] for i in in_part[best[0]]]
     if not any(isinstance(p, torch.Tensor) and p.is_floating_point() and p.numel() > 2 for p in parts):
         return None  # less can be the same by chance
-    says = message(exercise, best[0], got.results[first], want.results[first])
-    cases = "all" if most == len(wrong) else f"{most} of the {len(wrong)}"
+    says = message(trial.exercise, best[0], trial.got.results[first], trial.want.results[first])
+    cases = "all" if most == len(trial.wrong) else f"{most} of the {len(trial.wrong)}"
     return "in-part", f"In {cases} wrong cases it does just what this mistake does: {says}"
 
 
-def explains(known: Iterator, got: Attempt, exercise: Exercise) -> bool:
-    """Tell whether an answer did with every case what a known mistake does with it, up to the first difference."""
-    return all(same_down_to_words(g, k, exercise.tolerance) for g, k in zip(got.results, known))
-
-
-def explained_in_part(
-    exercise: Exercise, got: Attempt, want: Attempt, wrong: list[int], end: float
-) -> tuple[dict, list]:
+def explained_in_part(trial: Trial, end: float) -> tuple[dict, list]:
     """Return in which wrong cases an answer does what a known mistake does, and the mistakes that show in the first."""
     explained, loud = {}, []
-    for mistake in exercise.mistakes:
+    for mistake in trial.exercise.mistakes:
         if time.process_time() > end:
             break
         if isinstance(mistake, EditedMistake):
-            known = list(known_results(exercise, mistake.wrong, got, wrong))
-            both = zip(wrong, known)
-            if alike := [i for i, k in both if same_down_to_words(got.results[i], k, exercise.tolerance)]:
+            known = list(known_results(trial.exercise, mistake.wrong, trial.got, trial.wrong))
+            if alike := [case for case, result in zip(trial.wrong, known) if trial.alike(case, result)]:
                 explained[mistake] = alike
-            if not same(known[0], want.results[wrong[0]], exercise.tolerance):
+            if not same(known[0], trial.pair()[1], trial.exercise.tolerance):
                 loud.append(mistake)
     return explained, loud
 
 
-def two_mistakes(exercise: Exercise, got: Attempt, in_part: dict, loud: list, end: float) -> tuple | None:
-    """Return two known mistakes that together do what an answer did, or None if they aren't found by a time.
+def two_mistakes(trial: Trial, in_part: dict, loud: list, end: float) -> tuple:
+    """Return two known mistakes that together do what an answer did; none if they aren't found by a time.
 
     Mistakes that alone explain some of the wrong cases are tried with every other one. Else both must show in
     the first wrong case.
     """
+    mistakes = trial.exercise.mistakes
     likely = sorted(in_part, key=lambda mistake: len(in_part[mistake]), reverse=True)
-    for one, other, both in chain(pairs(likely, exercise.mistakes), pairs(loud)):
+    for one, other, both in chain(pairs(likely, mistakes), pairs(loud)):
         if time.process_time() > end:
             break
-        if explains(known_results(exercise, both, got, keep=False), got, exercise):
-            return tuple(sorted((one, other), key=exercise.mistakes.index))
-    return None
+        if trial.is_explained(both, keep=False):
+            return tuple(sorted((one, other), key=mistakes.index))
+    return ()
