@@ -145,7 +145,8 @@ def read_exercise(path: Path) -> Exercise:
             hints = [one_line(hint) for hint in re.split(r"^\d\. ", body, flags=re.M)[1:]]
         elif match := HEADING.fullmatch(heading):
             says = one_line(re.sub(r"\0\d+\0", "", body))
-            spellings = [blocks[int(i)] for i in re.findall(r"\0(\d+)\0", body)]
+            found = [blocks[int(i)] for i in re.findall(r"\0(\d+)\0", body)]
+            spellings = [(kind, text) for kind, block in found for text in alternatives(block)]
             if not says or not spellings or {kind for kind, _ in spellings} - {"diff", "python"}:
                 raise CourseError(f"{path.name}, {heading!r}: needs ```diff or ```python, and a message")
             mistakes += [
@@ -162,6 +163,16 @@ def read_exercise(path: Path) -> Exercise:
     return Exercise(
         number, name, int(level), int(minutes), one_line(done), tuple(hints), mistakes=mistakes, **code
     )
+
+
+def alternatives(block: str) -> list[str]:
+    """Return the spellings in a block, which lines `or` part.
+
+    One that only adds lines takes away the lines that the first one does.
+    """
+    first, *others = re.split(r"^or\n", block, flags=re.M)
+    away = "".join(re.findall(r"^-.*\n", first, re.M))
+    return [first, *(text if re.search(r"^[^+]", text, re.M) else away + text for text in others)]
 
 
 def one_line(text: str) -> str:

@@ -11,7 +11,7 @@ import course.running as running
 import course.verdicts as verdicts
 from course import examine
 from course.edits import EditedMistake, answer_in, hunks, pairs, without_comments
-from course.exercise import Exercise, exercises, find, notebook_of, read_exercise
+from course.exercise import Exercise, alternatives, exercises, find, notebook_of, read_exercise
 from course.source import CourseError
 from course.telling import message
 
@@ -41,6 +41,12 @@ def test_a_diff_is_read_as_its_changes():
     assert hunks("-a\n+b\n c") == [("a\nc\n", "b\nc\n")]
     with pytest.raises(CourseError, match="begins with"):
         hunks("-a\n+b\nc")
+
+
+def test_a_line_or_begins_another_spelling():
+    assert alternatives("-a\n+b\nor\n+c\n+d\nor\n-e\n+f\n") == ["-a\n+b\n", "-a\n+c\n+d\n", "-e\n+f\n"]
+    assert alternatives("return a or b\nor\nreturn b\n") == ["return a or b\n", "return b\n"]
+    assert alternatives("-a\n b\n+c\nor\n+d\n") == ["-a\n b\n+c\n", "-a\n+d\n"]
 
 
 def test_comments_after_code_do_not_count():
