@@ -38,6 +38,7 @@ from gpt2lib.checkpoint import from_pretrained, save_pretrained
 from gpt2lib.config import GPT2Config
 from gpt2lib.fast import BFLOAT16, NotHere, fast, float32_in_parts, onednn, plain
 from gpt2lib.files import replacing
+from gpt2lib.memory import keep_freed_memory
 from gpt2lib.model import GPT2
 from gpt2lib.tokenizer import Tokenizer
 from gpt2lib.training import (
@@ -45,7 +46,6 @@ from gpt2lib.training import (
     Trainer,
     TrainingConfig,
     decay_groups,
-    keep_freed_memory,
     next_token_loss,
     sample_batch,
 )

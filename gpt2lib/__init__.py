@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which run nothing
     from gpt2lib.embeddings import embed, unembed
     from gpt2lib.fast import FastGPT2, fast
     from gpt2lib.generation import LanguageModel, complete, generate
+    from gpt2lib.memory import keep_freed_memory
     from gpt2lib.mlp import MLP, gelu
     from gpt2lib.model import GPT2, Block, layer_norm
     from gpt2lib.sampling import Sampler, greedy, keep_top_k, keep_top_p, scale_temperature
@@ -24,7 +25,6 @@ if TYPE_CHECKING:  # for type checkers and editors, which run nothing
         TrainingConfig,
         bits_per_byte,
         decay_groups,
-        keep_freed_memory,
         learning_rate,
         mean_loss,
         next_token_loss,
@@ -59,7 +59,7 @@ _MODULE_OF = {
     "gelu": "mlp",
     "generate": "generation",
     "greedy": "sampling",
-    "keep_freed_memory": "training",
+    "keep_freed_memory": "memory",
     "keep_top_k": "sampling",
     "keep_top_p": "sampling",
     "layer_norm": "model",

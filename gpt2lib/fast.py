@@ -633,7 +633,7 @@ def fast(model: GPT2, weights: str = "float32") -> nn.Module:
     the fastest one whose results are near enough is taken; `print(fast(model, "int8").report)` shows what
     was tried. The plain float32 product is always among them, so a matrix that is no faster in short
     weights, or that they would spoil, stays as it is. bfloat16 and int8 make the logits in int8, and the 64
-    largest once more in float32. Long prompts are quicker after `gpt2lib.training.keep_freed_memory()`,
+    largest once more in float32. Long prompts are quicker after `gpt2lib.memory.keep_freed_memory()`,
     which changes the whole process. Elsewhere than on a CPU the model is copied in this dtype and compiled.
 
     Later changes to `model` may or may not show; save and move that one. Raises ValueError for other

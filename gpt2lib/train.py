@@ -24,9 +24,10 @@ from gpt2lib.checkpoint import from_pretrained, save_pretrained
 from gpt2lib.config import PRESETS, GPT2Config
 from gpt2lib.corpus import Corpus, open_corpus, read_text, text_files
 from gpt2lib.files import locked, replacing
+from gpt2lib.memory import keep_freed_memory
 from gpt2lib.model import GPT2
 from gpt2lib.tokenizer import Tokenizer
-from gpt2lib.training import Trainer, TrainingConfig, bits_per_byte, keep_freed_memory
+from gpt2lib.training import Trainer, TrainingConfig, bits_per_byte
 
 STATE = "training.pt"  # weights, optimizer, generator and options in one file: it is whole or not there
 HELP = {  # of the options that are fields of TrainingConfig

@@ -1,7 +1,6 @@
 """Learning: the loss, the schedule, the optimizer and the loop. Built in chapter 08."""
 
 import contextlib
-import ctypes
 import math
 import warnings
 from collections.abc import Iterator, Sequence
@@ -121,19 +120,6 @@ class Progress:
     loss: float  # nats per token of the batch, before the update
     lr: float
     gradient_norm: float  # before clipping
-
-
-# For long runs on Linux: keep freed memory, instead of having the system clear it again for every update
-def keep_freed_memory() -> None:
-    """Make glibc reuse freed memory instead of returning it to the OS; does nothing elsewhere.
-
-    It holds for the whole process, so no constructor calls it: whoever runs the process does. Source:
-    mallopt(3); -4 is M_MMAP_MAX, -1 is M_TRIM_THRESHOLD.
-    """
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-4, 0)  # large blocks come from the heap, like small ones
-        mallopt(-1, 2**31 - 1)  # which shrinks only if 2 GB at its end are free
 
 
 # What tokens may be passed as

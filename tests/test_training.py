@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from conftest import SIZES, largest, shake
 from gpt2lib import GPT2, GPT2Config, fast, from_pretrained
+from gpt2lib.memory import keep_freed_memory
 from gpt2lib.tokenizer import Tokenizer
 from gpt2lib.train import Run, device_of_this_process, main, parse, settings_of
 from gpt2lib.training import (
@@ -27,7 +28,6 @@ from gpt2lib.training import (
     TrainingConfig,
     bits_per_byte,
     decay_groups,
-    keep_freed_memory,
     learning_rate,
     mean_loss,
     next_token_loss,
@@ -54,15 +54,17 @@ def test_the_loss_is_the_mean_surprise():
 
 
 def test_memory_is_kept_only_where_somebody_asks_for_it(monkeypatch):
+    asked = []
+
     def missing(name):
-        raise OSError("no such library")
+        asked.append(name)
+        raise OSError("no such library")  # a system without glibc
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
-    keep_freed_memory()  # a system without glibc
-    calls = []
-    monkeypatch.setattr("gpt2lib.training.keep_freed_memory", lambda: calls.append("asked"))
     progress = next(train(model(), TOKENS, TrainingConfig(1, batch_size=2, context=16)))
-    assert math.isfinite(progress.loss) and not calls
+    assert math.isfinite(progress.loss) and not asked
+    keep_freed_memory()
+    assert asked == [None]
 
 
 def test_a_fresh_model_knows_nothing():

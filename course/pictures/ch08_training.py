@@ -18,7 +18,7 @@ DATA = Path(__file__).parent.parent / "data"
 def surprise() -> None:
     """Draw -ln p over the probability of the token that came."""
     p = np.linspace(0.004, 1, 400)
-    fig, ax = plt.subplots(figsize=(7, 3))
+    fig, ax = plt.subplots(figsize=(6.8, 3))
     ax.plot(p, -np.log(p), color=BLUE, lw=2)
     for at in (0.01, 0.1, 0.5, 1.0):
         ax.plot(at, -math.log(at), "o", color=BLUE)
@@ -37,7 +37,7 @@ def surprise() -> None:
 
 def many_examples(words: Sequence[str]) -> None:
     """Draw the examples that are in one text: what is read, and what has to be predicted."""
-    fig, ax = plt.subplots(figsize=(7.5, 0.42 * len(words) + 0.3))
+    fig, ax = plt.subplots(figsize=(6.8, 0.42 * len(words) + 0.3))
     for row in range(1, len(words)):
         for i, word in enumerate(words[: row + 1]):
             target = i == row
@@ -64,14 +64,14 @@ def many_examples(words: Sequence[str]) -> None:
 
 def three_rates(curves: Mapping[str, Sequence[float]], vocab_size: int) -> None:
     """Draw the losses of the same loop with several learning rates."""
-    fig, ax = plt.subplots(figsize=(7.5, 3.4))
+    fig, ax = plt.subplots(figsize=(6.8, 3.4))
     for (name, losses), color in zip(curves.items(), (GREY, GREEN, RED)):
         seen = [loss for loss in losses if math.isfinite(loss) and loss < 9]
         ax.plot(seen, color=color, lw=2, label=name)
     ax.axhline(math.log(vocab_size), color=GREY, ls=":", lw=1)
-    ax.text(1.02 * max(map(len, curves.values())), math.log(vocab_size), "ln V", color=GREY, va="center")
+    ax.text(max(map(len, curves.values())), math.log(vocab_size) + 0.1, "ln V", color=GREY, ha="right")
     ax.set(xlabel="updates", ylabel="loss (nats per token)", ylim=(0, 7))
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc=(0.35, 0.75))
     show(
         fig,
         "Three curves from ln V: one falls slowly, one to almost 0, one leaves the picture after a few updates.",
@@ -81,7 +81,7 @@ def three_rates(curves: Mapping[str, Sequence[float]], vocab_size: int) -> None:
 
 def adam_steps(gradients: Sequence[float], averages: Sequence[float], steps: Sequence[float]) -> None:
     """Draw one parameter's gradients, their running average and the steps that AdamW makes of them."""
-    fig, (above, below) = plt.subplots(2, 1, figsize=(7.5, 3.8), sharex=True)
+    fig, (above, below) = plt.subplots(2, 1, figsize=(6.8, 3.8), sharex=True)
     above.plot(gradients, color=PALE, lw=1.5, marker=".", mec=GREY, mfc=GREY, ms=4, label="gradient")
     above.plot(averages, color=BLUE, lw=2, label="its average, m̂")
     below.plot(steps, color=GREEN, lw=2)
@@ -101,7 +101,7 @@ def adam_steps(gradients: Sequence[float], averages: Sequence[float], steps: Seq
 
 def schedule(rates: Sequence[float], warmup: int, total: int) -> None:
     """Draw the learning rate over the steps of a run."""
-    fig, ax = plt.subplots(figsize=(7.5, 2.8))
+    fig, ax = plt.subplots(figsize=(6.8, 2.8))
     ax.plot(rates, color=BLUE, lw=2)
     for at, name in ((warmup, "end of warm-up"), (total, "total_steps")):
         ax.axvline(at, color=GREY, lw=0.8, ls=":")
@@ -146,7 +146,7 @@ def shares_of_a_batch() -> None:
 
 def training_run(runs: Mapping[str, tuple], baselines: Mapping[str, float], steps: int) -> None:
     """Draw the training and the held-out losses of several runs, with the losses of models that only count."""
-    fig, ax = plt.subplots(figsize=(8, 4.2))
+    fig, ax = plt.subplots(figsize=(6.8, 4))
     for (name, (losses, held_out)), color in zip(runs.items(), (BLUE, PURPLE)):
         smooth = [sum(losses[max(0, i - 9) : i + 1]) / min(i + 1, 10) for i in range(len(losses))]
         ax.plot(smooth, color=color, lw=1, alpha=0.6, label=f"{name}, in training")
@@ -168,33 +168,57 @@ def training_run(runs: Mapping[str, tuple], baselines: Mapping[str, float], step
 def choices() -> None:
     """Draw what each choice of a training run is worth: the held-out losses of several seeds, as stored."""
     stored = json.loads((DATA / "choices.json").read_text("utf-8"))
-    usual = np.array(stored["curves"]["as in the chapter"])
-    at = stored["every"] * np.arange(usual.shape[1])
-    names = [name for name in stored["curves"] if name != "as in the chapter"]
-    fig, axes = plt.subplots(3, 3, figsize=(9, 7.2), sharex=True, sharey=True)
-    for ax, name in zip(axes.flat, names):
-        for curves, color in ((usual, GREY), (np.array(stored["curves"][name]), RED)):
-            ax.fill_between(at, curves.min(0), curves.max(0), color=color, alpha=0.3, lw=0)
-            ax.plot(at, curves.mean(0), color=color, lw=1.8)
-        ax.set_title(name.replace(", dropout", ",\ndropout"), fontsize=11, color=RED)
-    axes[0, 0].set(ylim=(4.6, 7.7))
-    for ax in axes[:, 0]:
-        ax.set_ylabel("held-out loss")
-    for ax in axes[-1]:
-        ax.set_xlabel("updates")
-    ends = {name: np.mean([curve[-1] for curve in curves]) for name, curves in stored["curves"].items()}
+    ends = {name: [curve[-1] for curve in curves] for name, curves in stored["curves"].items()}
+    usual = "as in the chapter"
+    fig, ax = plt.subplots(figsize=(6.6, 3.6))
+    ax.axvspan(min(ends[usual]), max(ends[usual]), color=PALE)
+    for row, (name, losses) in enumerate(ends.items()):
+        ax.plot(
+            losses, [row] * len(losses), "o", ms=9, alpha=0.65, mew=0, color=GREY if name == usual else RED
+        )
+    ax.set_yticks(range(len(ends)), ends)
+    ax.set(xlabel="held-out loss at the end (nats per token)", ylim=(len(ends) - 0.5, -0.5))
+    ax.tick_params(axis="y", length=0)
     show(
         fig,
-        "Nine panels, each with the band of the usual run and that of one that differs in one choice. Held-out losses "
-        "at the end: " + "; ".join(f"{name} {loss:.1f}" for name, loss in ends.items()) + ".",
-        "Gray: the usual run, four seeds, with the band between the best and the worst. Orange: the same with one thing "
-        "changed. Where the bands overlap, the choice made no difference that you could tell from luck.",
+        "A row of four dots for each choice. Held-out losses at the end, on average: "
+        + "; ".join(f"{name} {np.mean(losses):.2f}" for name, losses in ends.items())
+        + ".",
+        "A dot is a run, with four seeds in each row, and further left is better. Gray: the usual run, and how far luck alone "
+        "moves it. Orange: the same with one thing changed.",
+    )
+
+
+def dropout_on_tales() -> None:
+    """Draw what dropout does to a text that is read a few times and to one read many times, as stored."""
+    stored = json.loads((DATA / "dropout.json").read_text("utf-8"))
+    fig, axes = plt.subplots(1, 2, figsize=(6.6, 3.6), sharey=True)
+    for ax, (times, runs) in zip(axes, stored["curves"].items()):
+        for (name, curves), color, style in zip(runs.items(), (GREY, GREEN), ("-", "--")):
+            at = stored["every"] * np.arange(len(curves[0]))
+            for i, curve in enumerate(curves):
+                ax.plot(at, curve, color=color, lw=2, ls=style, label=None if i else name)
+        ax.set(title=f"read {times}", xlabel="updates")
+    axes[0].set_ylabel("held-out loss (nats per token)")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    ends = {
+        f"read {times}, {name}": np.mean([curve[-1] for curve in curves])
+        for times, runs in stored["curves"].items()
+        for name, curves in runs.items()
+    }
+    show(
+        fig,
+        "Two panels with held-out losses over the updates, without dropout and with 0.1. At the end, on average: "
+        + "; ".join(f"{name} {loss:.2f}" for name, loss in ends.items())
+        + ".",
+        "Gray: without dropout. Green: with 0.1. Two seeds each. On the left, dropout costs something. On the right, where the "
+        "model starts to learn its text by heart, dropout holds it back.",
     )
 
 
 def album() -> None:
     """Draw one clear case of each curve that `diagnose_curve` has to tell apart."""
-    fig, axes = plt.subplots(2, 4, figsize=(9, 4.4), sharex=True, sharey=True)
+    fig, axes = plt.subplots(4, 2, figsize=(6.6, 7), sharex=True, sharey=True)
     curves = example_curves()
     for ax, (name, losses) in zip(axes.flat, curves.items()):
         ax.plot(losses, color=BLUE, lw=1.2)
