@@ -763,6 +763,17 @@ def test_a_right_answer_may_get_a_remark_and_the_library_goes_on(capsys):
     assert verdict.passed and verdict.goes_on and remark not in verdict.message
 
 
+def test_a_lookup_where_a_product_is_asked_for_gets_a_remark():
+    goes_on = {answer.__name__: examine("lookup_by_product", answer).goes_on for answer in find("2.1").styles}
+    assert goes_on == {
+        "by_index": False,
+        "by_embedding": False,
+        "by_einsum": True,
+        "by_comparison": True,
+        "by_scatter": True,
+    }
+
+
 def test_memory_and_time_out_of_proportion_get_a_remark(monkeypatch):
     broadcast = [style for style in find("cosines").styles if style.__name__ == "by_broadcast"][0]
     verdict = examine("cosines", broadcast)

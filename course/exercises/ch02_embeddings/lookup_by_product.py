@@ -1,5 +1,7 @@
 """2.1 lookup_by_product: what is computed. What is said stands in lookup_by_product.md."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -15,6 +17,15 @@ def cases():
         (torch.tensor([[1]]), draw(3, 4, seed=35)),
         (torch.tensor([[0, 4], [2, 1], [3, 3]]).T, draw(6, 3, seed=36)),
     ]
+
+
+def wishes():
+    """An infinite row that no token asks for: multiplied by zero it is NaN, and a lookup doesn't notice it."""
+    says = (
+        "Yours doesn't multiply, though: it copies the row. The exercise asks for the product of one-hot vectors and "
+        "table."
+    )
+    return [((torch.tensor([0]), torch.tensor([[1.0, 2.0], [math.inf, 3.0]])), says)]
 
 
 def by_index(tokens, table):
