@@ -14,7 +14,7 @@ from course.source import CourseError
 from gpt2lib.files import replacing
 
 TEMPLATE = """<!doctype html>
-<html lang="en">
+<html lang="en" data-theme="auto">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
