@@ -50,9 +50,9 @@ class LayerCache:
     def append(self, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the keys and values of new tokens and return all of them.
 
-        k, v (B, H, T, D) -> k, v (B, H, S, D), views into the memory. Raises ValueError, and keeps
-        what it has, if their shape, dtype or device is not that of the memory, or the tokens do not
-        fit.
+        k, v (B, H, T, D) -> k, v (B, H, S, D), views into the memory. Raises ValueError, and
+        keeps what it has, if their shape, dtype or device is not that of the memory, or the
+        tokens do not fit.
         """
         end = _checked_end(self, k, v)
         self.k[:, :, self.length : end] = k
@@ -100,8 +100,8 @@ class KVCache:
         """Set memory aside for `max_length` tokens in each of `batch_size` texts.
 
         max_length counts the prompt and the new tokens; None stands for n_positions. It stores
-        2 * n_layer * n_embd numbers per token and text. Raises ValueError if either size is below 1 or
-        max_length is above n_positions, TypeError if config isn't the model's.
+        2 * n_layer * n_embd numbers per token and text. Raises ValueError if either size is below
+        1 or max_length is above n_positions, TypeError if config isn't the model's.
         """
         max_length = _checked_length(config, batch_size, max_length)
         size = (2, batch_size, config.n_head, max_length, config.n_embd // config.n_head)
@@ -124,7 +124,7 @@ class KVCache:
         return self.layers[layer]
 
     def truncate(self, length: int) -> None:
-        """Forget all but the first `length` tokens of each text, so that generation can branch from there.
+        """Forget all but the first `length` tokens of each text, so that generation can branch there.
 
         Raises ValueError if the cache holds fewer.
         """

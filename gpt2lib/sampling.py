@@ -20,7 +20,7 @@ def _refuse_damaged(logits: torch.Tensor) -> None:
 
 
 def greedy(logits: torch.Tensor) -> torch.Tensor:
-    """Return the most likely token of each row: (B, V) -> (B,). Raises ValueError if none is finite."""
+    """Return each row's most likely id: (B, V) -> (B,). Raises ValueError if none is finite."""
     _refuse_damaged(logits)
     return logits.argmax(dim=-1)
 
@@ -32,9 +32,7 @@ def scale_temperature(logits: torch.Tensor, t: float) -> torch.Tensor:
     Raises ValueError if t is negative or not finite.
     """
     if not isinstance(t, Real) or not 0 <= t < math.inf:
-        raise ValueError(
-            f"temperature is {t!r}, but it must be a number, 0 (greedy) or more; usual values are 0.7 to 1.0"
-        )
+        raise ValueError(f"temperature is {t!r}, but it must be a number, 0 (greedy) or more; try 0.8")
     if t == 0:
         best = logits.argmax(dim=-1, keepdim=True)
         return torch.full_like(logits, -math.inf).scatter(-1, best, logits.gather(-1, best))
@@ -48,7 +46,7 @@ def keep_top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
     k is larger than V. Raises ValueError if k is below 1. Source: Fan et al. 2018, section 5.4.
     """
     if not isinstance(k, Integral) or k < 1:
-        raise ValueError(f"top_k is {k!r}, but it is a whole number of at least 1; pass None to keep all")
+        raise ValueError(f"top_k is {k!r}, but it must be a whole number, 1 or more; None keeps all")
     order = logits.argsort(dim=-1, descending=True, stable=True)
     return logits.scatter(-1, order[..., k:], -math.inf)
 
@@ -56,13 +54,11 @@ def keep_top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
 def keep_top_p(logits: torch.Tensor, p: float) -> torch.Tensor:
     """Keep the fewest most likely tokens whose probabilities reach p; set the others to -inf.
 
-    (B, V) -> (B, V). The token that crosses p stays, so at least one always does. Raises ValueError
-    unless 0 < p <= 1. Source: Holtzman et al. 2019, section 3.1 ("nucleus sampling").
+    (B, V) -> (B, V). The token that crosses p stays, so at least one always does. Raises
+    ValueError unless 0 < p <= 1. Source: Holtzman et al. 2019, section 3.1 ("nucleus sampling").
     """
     if not isinstance(p, Real) or not 0 < p <= 1:
-        raise ValueError(
-            f"top_p is {p!r}, but it is a probability above 0 and at most 1; pass None to keep all"
-        )
+        raise ValueError(f"top_p is {p!r}, but it must be above 0 and at most 1; None keeps all")
     ranked, order = logits.sort(dim=-1, descending=True, stable=True)
     probabilities = ranked.softmax(dim=-1)
     before = probabilities.cumsum(dim=-1) - probabilities  # the probability of all likelier tokens

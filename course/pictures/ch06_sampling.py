@@ -21,7 +21,7 @@ def most_likely(prompt: str, labels: list[str], chances: Tensor, others: int) ->
         f"Bars: the {len(labels)} most likely next tokens, from {chances[0]:.2f} down to {chances[-1]:.2f}, and one for "
         f"all {others:,} others together, {rest:.1f}.",
         f"The {len(labels)} most likely tokens (blue), and all the others in one bar (orange). None of these others is "
-        "likely, but together they come more often than all the words above taken together.",
+        "likely, but together they come up more often than all the words above.",
     )
 
 
@@ -115,4 +115,21 @@ def in_a_row(stages: dict[str, Tensor], labels: list[str]) -> None:
         "From row to row those that stay get higher.",
         f"The {len(labels)} most likely tokens after each step. Temperature tilts the bars, top-k and top-p cut (×), and what "
         "is cut is shared out among those that stay. The draw is made from the last row.",
+    )
+
+
+def surprises(beginning: str, texts: dict[str, Tensor]) -> None:
+    """Show how likely each token was in some continuations of a beginning: the probabilities (n,) of each text."""
+    fig, axes = plt.subplots(len(texts), 1, figsize=(6.4, 1.55 * len(texts) + 0.4), sharex=True, sharey=True)
+    for ax, (text, chances), color in zip(axes, texts.items(), (ORANGE, BLUE, GREEN)):
+        ax.bar(range(1, len(chances) + 1), chances, width=0.8, color=color)
+        ax.set_title(text.replace("\n", " ")[:54] + " …", fontsize=12)
+        ax.set(ylim=(0, 1), yticks=[0, 1])
+    axes[-1].set_xlabel("token")
+    axes[len(texts) // 2].set_ylabel("probability")
+    told = "; ".join(f"{text.partition(':')[0]} {chances.median():.2f}" for text, chances in texts.items())
+    show(
+        fig,
+        f"A row of bars for each continuation, one bar a token, as high as its probability. The medians: {told}.",
+        f"Three ways to go on after “{beginning}”: how likely the model finds each token. Low bars are surprises.",
     )

@@ -84,7 +84,7 @@ def one_new_token(S: int = 6) -> None:
         "Attention for one new token after 5 others, as matrices. Of Q only the new row is needed. Of K transposed and of V "
         "all is needed: the new token's part is computed now, that of the 5 others is known from before. Of the weights and "
         "of the output only the last row is made. The 5 other rows of Q are not needed.",
-        "Attention when one token is new. All of K and V is in use, but only one row of Q: the older queries are gray.",
+        "Attention when one token is new. All of K and V is in use, but only one query: the older ones are gray.",
     )
 
 
@@ -245,7 +245,7 @@ def padded_batch(rows: Sequence[Sequence[str]], pad: str) -> None:
     ax.axis("off")
     show(
         fig,
-        "Texts of different length as rows of one batch. Shorter ones are filled up with padding on the left, so that all end "
+        "Texts of different length, one below the other, in one batch. Shorter ones are filled up with padding on the left, so that all end "
         "in the last column. Under each token stands its column and, counted from its own first token, its position.",
         "The shorter text is padded on the left, so that both end in the last column. Its tokens then stand in the wrong "
         "columns (brown), and the padding in front of them can be seen by attention.",
