@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which run nothing
     from gpt2lib.mlp import MLP, gelu
     from gpt2lib.model import GPT2, Block, layer_norm
     from gpt2lib.sampling import Sampler, greedy, keep_top_k, keep_top_p, scale_temperature
+    from gpt2lib.speculation import speculate
     from gpt2lib.tokenizer import END_OF_TEXT, Tokenizer
     from gpt2lib.training import (
         Progress,
@@ -70,6 +71,7 @@ _MODULE_OF = {
     "sample_batch": "training",
     "save_pretrained": "checkpoint",
     "scale_temperature": "sampling",
+    "speculate": "speculation",
     "split_heads": "attention",
     "train": "training",
     "unembed": "embeddings",
@@ -112,6 +114,7 @@ __all__ = [
     "sample_batch",
     "save_pretrained",
     "scale_temperature",
+    "speculate",
     "split_heads",
     "train",
     "unembed",

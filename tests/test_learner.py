@@ -267,7 +267,7 @@ def test_answers_in_another_style_are_praised_and_kept(home, quick, shell, capsy
         for name, text in library(home).items()
         if text != (source.HERE.library / name).read_text("utf-8")
     }
-    assert len(changed) == 11, changed
+    assert len(changed) == 12, changed
     done = python(home, "-m", "pytest", "-q", "tests/test_parity.py", "tests/test_sampling.py", "-k", FAST)
     assert done.returncode == 0, done.stdout
 

@@ -1,0 +1,108 @@
+"""Speculative decoding: a draft guesses, and one call of the model checks it all. Built in chapter 10."""
+
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
+
+import torch
+
+from gpt2lib.generation import LanguageModel
+from gpt2lib.model import check_tokens
+
+
+def draw(probabilities: torch.Tensor, generator: torch.Generator | None = None) -> int:
+    """Return an id drawn from probabilities (V,)."""
+    return torch.multinomial(probabilities, 1, generator=generator).item()
+
+
+def acceptance_probability(target: torch.Tensor, draft: torch.Tensor, token: int) -> float:
+    """Return how likely a token drawn from the draft is kept: (V,), (V,), id -> between 0 and 1.
+
+    Source: Leviathan et al. 2022, section 2.3.
+    """
+    return min(1.0, (target[token] / draft[token]).item())
+
+
+def residual_distribution(target: torch.Tensor, draft: torch.Tensor) -> torch.Tensor:
+    """Return what to draw from after a guess was not kept: (V,), (V,) -> (V,), summing to 1."""
+    missing = (target - draft).clamp(min=0)
+    total = missing.sum()
+    return missing / total if total > 0 else target
+
+
+def accept_guesses(
+    targets: torch.Tensor, drafts: list[torch.Tensor], guessed: list[int], dice: list[float], draw
+) -> list[int]:
+    """Return what a round adds to the text: the guesses that are kept, and one more token."""
+    kept = []
+    for target, draft, token, die in zip(targets, drafts, guessed, dice):
+        if die >= acceptance_probability(target, draft, token):
+            return kept + [draw(residual_distribution(target, draft))]
+        kept.append(token)
+    return kept + [draw(targets[-1])]
+
+
+# Rounds of guessing and checking, until the text is long enough
+def speculate(
+    model: LanguageModel,
+    draft: Callable[[list[int]], torch.Tensor],
+    tokens: Sequence[int],
+    max_new_tokens: int,
+    *,
+    guesses: int = 2,
+    generator: torch.Generator | None = None,
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield for each call of the model the ids that were guessed, and those that the text grows by.
+
+    draft gets the ids of a text and returns the probabilities (V,) of its next token. Each round it guesses
+    that many tokens, and the model reads all of them in one call. The ids taken are max_new_tokens in all,
+    each as likely as if the model had drawn it by itself, at temperature 1.
+    Raises ValueError if the tokens are not ids that the model can read, or if the text would outgrow
+    n_positions; TypeError for arguments of another kind.
+    Source: Leviathan et al. 2022, algorithm 1.
+    """
+    if not callable(draft):
+        raise TypeError(f"draft is a {type(draft).__name__}, but it must be a function: ids -> probabilities")
+    for name, value in (("max_new_tokens", max_new_tokens), ("guesses", guesses)):
+        if not isinstance(value, Integral):
+            raise TypeError(f"{name} is {value!r}, but it must be a whole number")
+        if value < 0:
+            raise ValueError(f"{name} is {value}, but it must be 0 or more")
+    ids = tokens.tolist() if isinstance(tokens, torch.Tensor) else list(tokens)
+    limit, vocabulary = model.config.n_positions, model.config.vocab_size
+    check_tokens(torch.tensor([ids]), model.config)
+    end = len(ids) + max_new_tokens
+    if end > limit:
+        raise ValueError(
+            f"{len(ids)} tokens and {max_new_tokens} new ones are {end}, but this model reads at most "
+            f"{limit} (n_positions); ask for fewer, or use generate"
+        )
+    device = next(model.parameters()).device
+    cache = model.new_cache(1, end)
+
+    def guess(text: list[int]) -> torch.Tensor:
+        probabilities = draft(text)
+        if not isinstance(probabilities, torch.Tensor) or probabilities.shape != (vocabulary,):
+            shape = tuple(getattr(probabilities, "shape", ()))
+            raise TypeError(
+                f"draft returned a {type(probabilities).__name__} {shape}, but it must return the "
+                f"probabilities of the next token, a tensor ({vocabulary},)"
+            )
+        return probabilities.cpu()
+
+    @torch.no_grad()
+    def rounds() -> Iterator[tuple[list[int], list[int]]]:
+        while len(ids) < end:
+            guessed, drafts = [], []
+            for _ in range(min(guesses, end - len(ids) - 1)):  # and one token more comes out of it
+                drafts.append(guess(ids + guessed))
+                guessed.append(draw(drafts[-1], generator))
+            new = torch.tensor([(ids + guessed)[cache.length :]], device=device)
+            logits = model(new, cache)[0, -len(guessed) - 1 :]  # all guesses in one call
+            dice = torch.rand(len(guessed), generator=generator).tolist()
+            targets = logits.softmax(-1).cpu()
+            taken = accept_guesses(targets, drafts, guessed, dice, lambda p: draw(p, generator))
+            ids.extend(taken)
+            cache.truncate(len(ids) - 1)
+            yield guessed, taken
+
+    return rounds()
