@@ -71,7 +71,7 @@ def three_rates(curves: Mapping[str, Sequence[float]], vocab_size: int) -> None:
     ax.axhline(math.log(vocab_size), color=GREY, ls=":", lw=1)
     ax.text(max(map(len, curves.values())), math.log(vocab_size) + 0.1, "ln V", color=GREY, ha="right")
     ax.set(xlabel="updates", ylabel="loss (nats per token)", ylim=(0, 7))
-    ax.legend(frameon=False, loc=(0.35, 0.75))
+    ax.legend(frameon=False, loc=(0.6, 0.5))
     show(
         fig,
         "Three curves from ln V: one falls slowly, one to almost 0, one leaves the picture after a few updates.",
@@ -117,7 +117,7 @@ def schedule(rates: Sequence[float], warmup: int, total: int) -> None:
 
 def shares_of_a_batch() -> None:
     """Draw how four micro-batches, or two processes, make one gradient."""
-    fig, axes = plt.subplots(1, 2, figsize=(8.5, 2.6))
+    fig, axes = plt.subplots(2, 1, figsize=(5, 4.8))
     boxed = {"ha": "center", "va": "center"}
     for i in range(4):
         axes[0].add_patch(plt.Rectangle((i, 1.4), 0.9, 0.8, fc="white", ec=BLUE, lw=1.5))
@@ -138,9 +138,9 @@ def shares_of_a_batch() -> None:
         ax.axis("off")
     show(
         fig,
-        "Left: four parts of a batch, one after the other, a quarter of each gradient added up. "
-        "Right: two halves in two processes at once, their gradients averaged.",
-        "The same batch and the same gradient, cut in time (left) or over processes (right).",
+        "Above: four parts of a batch, one after the other, a quarter of each gradient added up. "
+        "Below: two halves in two processes at once, their gradients averaged.",
+        "The same batch and the same gradient, cut in time (above) or over processes (below).",
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import LogNorm
 
-from course.figures import BLUE, GREY, ORANGE, RED, show
+from course.figures import BLACK, BLUE, GREY, ORANGE, RED, show
 
 
 def cost_of_letters(sentence: str, nats: Sequence[float]) -> None:
@@ -29,19 +29,22 @@ def cost_of_letters(sentence: str, nats: Sequence[float]) -> None:
 
 def losses(curves: Mapping[str, Sequence[float]], limit: float) -> None:
     """Draw the losses of trainings, one line each, and the limit of the language."""
-    fig, ax = plt.subplots(figsize=(6.6, 3.6))
-    for (name, curve), color in zip(curves.items(), (BLUE, ORANGE, GREY, RED)):
-        ax.plot(curve, color=color, label=name)
-    ax.axhline(limit, color="black", ls="--", lw=1.5, label="limit of the language")
-    ax.set(xlabel="step", ylabel="loss (nats per letter)", ylim=(0, 3))
-    ax.legend(frameon=False)
+    fig, ax = plt.subplots(figsize=(6.6, 4))
+    styles = [(BLUE, "-"), (ORANGE, "-"), (BLACK, "-"), (RED, (0, (2, 2)))]  # 2 and 4 take the same course
+    for (name, curve), (color, style) in zip(curves.items(), styles):
+        smooth = [sum(curve[max(0, i - 9) : i + 1]) / min(i + 1, 10) for i in range(len(curve))]
+        ax.plot(smooth, color=color, ls=style, lw=2, label=name)
+    ax.axhline(limit, color=GREY, ls="--", lw=1.5)
+    ax.text(4, limit + 0.04, "limit of the language", color=GREY, fontsize=11)
+    ax.set(xlabel="step", ylabel="loss (nats per letter)", ylim=(0, 3), xlim=(0, len(curve)))
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     show(
         fig,
         "The training losses of the healthy model and of patients 1, 2 and 4 over 300 steps, with the limit of the "
         "language as a dashed line. The healthy one comes down toward the line. Patient 1 falls through it. Patients 2 "
-        "and 4 stay above the healthy one.",
-        "Blue is how it should look: down toward the dashed line, and not below. Patient 1 falls through the floor, "
-        "and 2 and 4 stay too high.",
+        "and 4 stay above the healthy one, and from step 100 on they take the same course.",
+        "Blue is how it should look: down toward the limit, and not below. Patient 1 falls through the floor. Patients 2 (black) "
+        "and 4 (dashed) stay too high, one right on top of the other.",
     )
 
 
@@ -128,7 +131,8 @@ def trainings(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], limit
     for (name, (curve, norms)), color in zip(runs.items(), (BLUE, ORANGE, RED)):
         left.plot(curve, color=color, label=name)
         right.semilogy(norms, color=color, label=name)
-    left.axhline(limit, color="black", ls="--", lw=1.5)
+    left.axhline(limit, color=GREY, ls="--", lw=1.5)
+    left.text(60, limit + 0.08, "limit", color=GREY, fontsize=11)
     left.set(xlabel="step", ylabel="loss (nats per letter)", ylim=(0, 5))
     right.set(xlabel="step", ylabel="norm of the gradient")
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=len(runs), frameon=False)
