@@ -41,9 +41,8 @@ class KneserNey:
             )
         self.size, self.order = size, order
         self.keys, self.counts, self.continued = [], [], []
-        grams = np.zeros(
-            len(symbols) + 1, dtype=np.int64
-        )  # the number of the n-gram that starts at each place
+        # the number of the n-gram that starts at each place
+        grams = np.zeros(len(symbols) + 1, dtype=np.int64)
         for n in range(1, order + 1):
             keys = grams[: len(symbols) - n + 1] * size + symbols[n - 1 :]
             distinct, first, numbers, counts = np.unique(keys, True, True, True)
@@ -61,9 +60,8 @@ class KneserNey:
         """
         counts = self.counts[n - 1] if highest else self.continued[n - 1]
         ones, twos = np.sum(counts == 1), np.sum(counts == 2)
-        discount = (
-            ones / (ones + 2 * twos) if ones else 0.5
-        )  # the formula would leave nothing for new n-grams
+        # the formula would leave nothing for new n-grams
+        discount = ones / (ones + 2 * twos) if ones else 0.5
         contexts = self.keys[n - 1] // self.size
         length = 1 if n == 1 else len(self.keys[n - 2])
         total = np.bincount(contexts, weights=counts, minlength=length)
@@ -76,9 +74,8 @@ class KneserNey:
         """
         order = self.order if order is None else order
         probability = np.full(len(symbols), 1.0 / self.size)
-        contexts = np.zeros(
-            len(symbols), dtype=np.int64
-        )  # the numbers of contexts of n - 1 symbols, -1: never seen
+        # the numbers of contexts of n - 1 symbols, -1: never seen
+        contexts = np.zeros(len(symbols), dtype=np.int64)
         for n in range(1, order + 1):
             counts, discount, total, kinds = self.statistics(n, n == order)
             places = look_up(self.keys[n - 1], np.where(contexts < 0, -1, contexts * self.size + symbols))

@@ -79,9 +79,10 @@ BOOKISH = re.compile(  # words of those who write about stories
     r"versions?|collections?|illustrat\w+|story-?telling|this (?:little )?book|these (?:stories|"
     r"tales|pages))\b"
 )
+# in a play
 SPEAKER = re.compile(
     r"[A-Z][a-zA-Z']+(?: [A-Z][a-zA-Z']*){0,3}(?:: (?![\"'])|\.--|\.: )|[A-Z][A-Z' ]{2,24}\. "
-)  # in a play
+)
 
 MOCKERY = re.compile(
     r"\bcolou?red (?:m[ae]n|boys?|girls?|wom[ae]n|people|cook|folks?|persons?|servants?|maid|lady|"

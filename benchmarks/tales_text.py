@@ -93,10 +93,8 @@ def shared(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
     _, first, where = np.unique(every, return_index=True, return_inverse=True)
     last = np.zeros(len(first), dtype=np.int64)
     np.maximum.at(last, where, owner)
-    earliest, latest = (
-        owner[first][where],
-        last[where],
-    )  # of each run, the first and the last text that has it
+    # of each run, the first and the last text that has it
+    earliest, latest = (owner[first][where], last[where])
     size = np.maximum(1, np.bincount(owner, minlength=len(texts)))
     earlier = np.bincount(owner, weights=earliest < owner, minlength=len(texts)) / size
     other = np.bincount(owner, weights=(earliest < owner) | (latest > owner), minlength=len(texts)) / size

@@ -113,9 +113,8 @@ class Progress:
 
 def progress(course: Course = HERE) -> Progress:
     """Return the map of the course: ✓ right, ✗ not yet right, ○ not written."""
-    states = recorded(course) | {
-        name: state for name, (state, _) in checked.items()
-    }  # also where no file can be
+    # also where no file can be
+    states = recorded(course) | {name: state for name, (state, _) in checked.items()}
     try:
         folder = "" if STARTED_IN == course.notebooks else f"{os.path.relpath(course.notebooks, STARTED_IN)}/"
     except ValueError:  # another drive of Windows

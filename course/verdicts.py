@@ -34,10 +34,8 @@ from course.telling import NOT_YET, message, named, on_left_behind, symptom, tab
 
 CHANGES = "Your code changes the arguments it was given; make a new object instead."
 PAIRS_LIMIT = 1.0  # processor seconds for finding two mistakes at once
-SLOW = (
-    3.0,
-    100.0,
-)  # processor seconds, and times those of the answer in solutions/: more than both is too much
+# processor seconds, and times those of the answer in solutions/: more than both is too much
+SLOW = (3.0, 100.0)
 LARGE = (2**30, 16.0)  # the same for the bytes of the largest tensor, at the sizes of GPT-2
 
 

@@ -12,9 +12,8 @@ transformers.utils.logging.disable_progress_bar()
 
 
 def pytest_configure(config):
-    config.addinivalue_line(
-        "filterwarnings", "ignore:the model has vocab_size"
-    )  # small models, big tokenizer
+    # small models, big tokenizer
+    config.addinivalue_line("filterwarnings", "ignore:the model has vocab_size")
 
 
 @pytest.fixture(autouse=True)

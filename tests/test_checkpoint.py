@@ -283,9 +283,8 @@ def test_a_download_is_read_from_the_hubs_cache(theirs, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
     got, _ = from_pretrained("gpt2")
     assert asked["repository"] == "openai-community/gpt2"
-    assert all(
-        pattern.endswith((".json", ".safetensors")) for pattern in asked["allow_patterns"]
-    )  # no pickle
+    # no pickle
+    assert all(pattern.endswith((".json", ".safetensors")) for pattern in asked["allow_patterns"])
     assert largest(got(TOKENS) - model(TOKENS).logits) < 1e-5
 
 

@@ -36,9 +36,8 @@ def test_every_exercise_is_complete(number):
     assert len(exercise.hints) == 3 and all(exercise.hints)
     assert len(exercise.mistakes) >= 4
     assert len(exercise.styles) >= 3
-    assert (
-        len({mistake.id for mistake in exercise.mistakes}) >= 4
-    )  # one mistake may be spelled in several ways
+    # one mistake may be spelled in several ways
+    assert len({mistake.id for mistake in exercise.mistakes}) >= 4
     assert exercise.level in (1, 2, 3) and exercise.minutes > 0 and exercise.done.endswith(".")
 
 

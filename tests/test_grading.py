@@ -213,9 +213,8 @@ def test_tables_that_cannot_be_written_are_printed(tmp_path, monkeypatch, capsys
         run(options)
         said = capsys.readouterr()
         assert "right" in said.out and f"{place} can't be written" in said.err
-    strange = grading.Grades(
-        [Mark("\udcfc", "0.1", "right")], ["\udcfc"], []
-    )  # as in a file's name in Latin-1
+    # as in a file's name in Latin-1
+    strange = grading.Grades([Mark("\udcfc", "0.1", "right")], ["\udcfc"], [])
     assert all(path.stat().st_size for path in write_csv(strange, tmp_path / "x.csv"))
 
 

@@ -102,6 +102,5 @@ def test_a_resumed_run_drops_and_averages_as_an_uninterrupted_one(dropping):
     assert halves == pytest.approx(losses, abs=1e-4)
     assert all(torch.allclose(a, b, atol=2e-4) for a, b in zip(second.mean, mean))
     last = dropping.state_dict()["wte.weight"]
-    assert (
-        min((last - b).abs().max() for b in mean if b.shape == last.shape) > 5e-4
-    )  # what the line above sees
+    # what the line above sees
+    assert min((last - b).abs().max() for b in mean if b.shape == last.shape) > 5e-4

@@ -139,9 +139,8 @@ def test_capitals_are_captions_where_headings_are_set_off():
     )
     first, *others = cleaned(*parts)
     assert len(others) == 2 and first.endswith("He read it.") and "BEWARE" not in first
-    assert (
-        len(cleaned(*parts[:2], "Nobody came.\n\nTHE CAT\n\n" + tale("cat"), between="\n\n")) == 2
-    )  # and not elsewhere
+    # and not elsewhere
+    assert len(cleaned(*parts[:2], "Nobody came.\n\nTHE CAT\n\n" + tale("cat"), between="\n\n")) == 2
 
 
 def test_a_title_in_a_story_is_a_caption():
@@ -175,9 +174,8 @@ def test_the_little_before_the_first_of_many_chapters_goes_but_a_prologue_stays(
     chapters = [part for n in ("ONE", "TWO", "THREE", "FOUR") for part in (f"CHAPTER {n}", tale("king", 5))]
     assert about(cleaned("FOR ALICE", tale("alice", 1), *chapters)) == ["kinga"] * 4
     assert about(cleaned("PROLOGUE", tale("alice", 1), *chapters)) == ["alicea"] + ["kinga"] * 4
-    assert (
-        about(cleaned("THE ALICE", tale("alice", 9), *chapters)) == ["alicea"] + ["kinga"] * 4
-    )  # not so little
+    # not so little
+    assert about(cleaned("THE ALICE", tale("alice", 9), *chapters)) == ["alicea"] + ["kinga"] * 4
 
 
 def test_contents_are_left_out():
@@ -260,10 +258,11 @@ def test_poems_and_mottoes_go():
         ),
         ("'And this goes on in the next paragraph.", '"And this goes on in the next paragraph.'),
         ("'Oh,' he said, \"no.\"", "'Oh,' he said, \"no.\""),  # there are others
+        # it doesn't come out even
         (
             "He said, 'Come. And then he left.",
             "He said, 'Come. And then he left.",
-        ),  # it doesn't come out even
+        ),
         ("'Tis late, and he's at the dogs' house.", "'Tis late, and he's at the dogs' house."),
     ],
 )
@@ -445,9 +444,8 @@ def test_shares_of_runs():
 def test_held_out_stories_share_hardly_anything_with_the_others(monkeypatch):
     monkeypatch.setattr(script, "HELD_OUT", 4)
     tales = [own_tale(n) for n in range(12)]
-    tales[3] = (
-        tales[3] + "\n" + "\n".join(tales[0].split("\n")[:2])
-    )  # so it doesn't stand alone, and the next one does
+    # so it doesn't stand alone, and the next one does
+    tales[3] = tales[3] + "\n" + "\n".join(tales[0].split("\n")[:2])
     tales[11] = tales[0]  # and after this none does
     train, validation = script.split(tales)
     assert validation == [tales[4], tales[7]] and len(train) == 10

@@ -84,9 +84,8 @@ def run(answer, rows, n, options):
     before, yielded, calls = tokens.clone(), [], []
     for new in answer(model, tokens, n, **options):
         yielded.append(new)
-        calls.append(
-            len(model.calls)
-        )  # a list made in advance would have needed all of them for its first token
+        # a list made in advance would have needed all of them for its first token
+        calls.append(len(model.calls))
         if len(yielded) > n + 3:
             break
     return {
