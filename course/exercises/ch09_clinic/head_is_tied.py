@@ -96,14 +96,27 @@ def cases():
     ]
 
 
+COUNTED = patient("a healthy model whose calls are counted")
+
+
+def wishes():
+    """As many calls as a vocabulary has tokens: here nobody waits for them, in the notebook for minutes."""
+    says = "It calls the model once for each token of the vocabulary, though. `tales` has thousands, and that takes minutes."
+    return [((COUNTED, torch.tensor([[2, 8, 9, 8]])), says)]
+
+
 def run(answer, patient, tokens):
     """Let a probe examine a patient, and tell whether it left the weights as they were."""
     model = patient.model()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    calls = []
+    model.register_forward_hook(lambda *_: calls.append(None))
     with torch.no_grad():
         result = verdict(answer(model, tokens))
     if result is None:
         return None
+    if patient == COUNTED:
+        return {"a call for each token of the vocabulary": len(calls) >= VOCABULARY}
     kept = all(near(weight, before[name], 1e-5) for name, weight in model.state_dict().items())
     return {"tied": result, "the weights afterwards": "as before" if kept else "changed"}
 
