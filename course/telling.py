@@ -119,6 +119,8 @@ def symptom(
     if result is None:
         if attempt.printed:
             return "printed", "It prints its result and returns None. Return the result instead."
+        if result is not whole:
+            return "nothing", f"{it} None here, but should be {a(want)}."
         return "nothing", f"{it} None here. Does every path through it end in a `return`?"
     stand_in = ((list, tuple), Number, torch.Tensor)  # of each, one type may stand in for another
     alike = any(isinstance(result, like) and isinstance(want, like) for like in stand_in)

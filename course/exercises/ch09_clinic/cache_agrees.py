@@ -35,6 +35,11 @@ def second_layer_forgets(self, layer, k, v, cache):
     return cache[layer].append(k, v) if layer == 0 else (cache[layer].append(k, v), (k, v))[1]
 
 
+def first_text_for_all(self, layer, k, v, cache):
+    k, v = cache[layer].append(k, v)
+    return k[:1].expand_as(k), v[:1].expand_as(v)
+
+
 def one_for_all(self, layer, k, v, cache):
     return cache[0].append(k, v)
 
@@ -97,6 +102,7 @@ def cases():
         (patient("tokens see only themselves, and have no positions", alone, room=99), tokens),
         sick("with a cache, positions are one too low", two, "positions", one_short),
         sick("with a cache, layer 2 sees the new tokens only", tokens, "seen", second_layer_forgets),
+        sick("with a cache, all texts get the keys of the first", two, "seen", first_text_for_all),
         sick("one cache for both layers", tokens, "seen", one_for_all),
         sick("2 layers, no mask where there is a cache", tokens, "mask", none_with_cache),
         sick("every call starts at position 0, and wpe is small", two, "positions", restarts, wpe=0.0005),
