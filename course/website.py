@@ -326,8 +326,8 @@ def museum() -> str:
         cards = "".join(card(*mistake) for mistake in grouped(exercise))
         rooms.append(
             f'<details class="room" id="{target}"><summary><strong>{exercise.number} {exercise.name}</strong> '
-            f'<span>{kinds(exercise)} mistakes</span></summary><p><a href="chapters/{exercise.chapter.stem}.html">Chapter '
-            f"{int(exercise.chapter.name[:2])}</a></p>{cards}</details>"
+            f'<span>{kinds(exercise)} mistakes</span></summary><p><a href="chapters/{exercise.chapter.stem}.html#{place(exercise)}">'
+            f"The exercise, in chapter {int(exercise.chapter.name[:2])}</a></p>{cards}</details>"
         )
     text = (SOURCE / "static" / "museum.html").read_text("utf-8")
     number, name = ON_SHOW
