@@ -39,8 +39,8 @@ def same_start(beginnings: list[str], vectors: list, predictions: list, tokenize
         right.set(xlim=(0, 100 * max(p.max().item() for p in predictions) * 1.1), xlabel="next token, %")
     show(
         fig,
-        "Two beginnings that end in wolf. The vectors of the two last tokens, drawn as strips of color, are the "
-        "same. The five most likely next tokens beside them differ.",
+        f"Two beginnings, {' and '.join(beginnings)}. The vectors of the two last tokens, drawn as strips of color, "
+        "are the same. The five most likely next tokens beside them differ.",
         "Left: the last token's vector before the first layer, the same both times. Right: what the model "
         "expects next, not the same.",
     )
@@ -290,20 +290,20 @@ def layer_shapes() -> None:
 
 
 def heads_at_work(pieces: list[str], heads: dict[str, tuple]) -> None:
-    """Draw heads' shares (T, T); each value is (layer, head, shares, cells bool (T, T), share, uniform share)."""
+    """Draw heads' shares (T, T); each value is (block, head, shares, cells bool (T, T), share, uniform share)."""
     T = len(pieces)
     fig, axes = plt.subplots(2, 2, figsize=(8.4, 8.6), sharex=True, sharey=True)
     told = []
-    for ax, (habit, (layer, head, shares, cells, share, uniform)) in zip(axes.flat, heads.items()):
+    for ax, (habit, (block, head, shares, cells, share, uniform)) in zip(axes.flat, heads.items()):
         image = ax.imshow(shares, cmap=SHARES, vmin=0, vmax=1)
         for r, c in cells.nonzero().tolist():
             ax.add_patch(Rectangle((c - 0.5, r - 0.5), 1, 1, fill=False, edgecolor=RED, lw=1.3))
         label_tokens(ax, pieces, pieces)
         ax.set_xticks(range(T), pieces, rotation=90, fontsize=10)
         ax.set_yticks(range(T), pieces, fontsize=10)
-        ax.set_title(f"{habit}\nlayer {layer}, head {head}: {share:.0%} (even: {uniform:.0%})", fontsize=11)
+        ax.set_title(f"{habit}\nblock {block}, head {head}: {share:.0%} (even: {uniform:.0%})", fontsize=11)
         told.append(
-            f"{habit} (layer {layer}, head {head}): {share:.0%}, where even shares would give {uniform:.0%}"
+            f"{habit} (block {block}, head {head}): {share:.0%}, where even shares would give {uniform:.0%}"
         )
     fig.colorbar(image, ax=axes, shrink=0.4, label="share")
     axes[0, 0].set_ylabel("who asks")

@@ -110,8 +110,8 @@ def widen_and_back() -> None:
         ax.text(x + 0.225, height / 2 + 90, label, ha="center", va="bottom", fontsize=11)
     for x, x2, h, h2 in ((0.45, 3, 768, 3072), (5.25, 7.8, 3072, 768)):
         ax.add_patch(Polygon([(x, h / 2), (x2, h2 / 2), (x2, -h2 / 2), (x, -h / 2)], color=PALE))
-    ax.text(1.85, 0, "c_fc\n768 × 3072\nweights", ha="center", va="center", fontsize=11)
-    ax.text(6.4, 0, "c_proj\n3072 × 768\nweights", ha="center", va="center", fontsize=11)
+    ax.text(1.85, 0, "c_fc\n3072 × 768\nweights", ha="center", va="center", fontsize=11)
+    ax.text(6.4, 0, "c_proj\n768 × 3072\nweights", ha="center", va="center", fontsize=11)
     ax.annotate("", (4.75, 0), (3.5, 0), arrowprops={"arrowstyle": "->", "color": GREY})
     ax.text(4.12, 80, "GELU", ha="center", va="bottom", fontsize=11)
     ax.set(xlim=(-0.8, 9.0), ylim=(-1600, 2500))
@@ -120,7 +120,8 @@ def widen_and_back() -> None:
         fig,
         "The MLP drawn to scale: a bar of 768 numbers, widened by c_fc to a bar of 3072, four times as tall; GELU "
         "bends each of them; c_proj brings them back to 768.",
-        "GPT-2 small's MLP, to scale: 768 numbers become 3072, are bent, and become 768 again.",
+        "GPT-2 small's MLP, to scale: 768 numbers become 3072, are bent, and become 768 again. (`tales` is half as "
+        "wide: 384, 1536 neurons, 384.)",
     )
 
 
@@ -145,12 +146,12 @@ def who_moves(moved: dict[str, torch.Tensor]) -> None:
     )
 
 
-def facts_known(widths, known: dict[int, list[float]], straight: float) -> None:
-    """Draw the share of facts known over the hidden width, one line for each number of facts."""
+def facts_known(widths, known: dict[int, list[float]], straight: list[float]) -> None:
+    """Draw the share of facts known over the hidden width: a line for each number of facts, and one without a bend."""
     fig, ax = plt.subplots(figsize=(8.4, 3.4))
     for (n, shares), color, marker in zip(known.items(), ("#00704f", BLUE, BROWN), "^os"):
         ax.plot(widths, [100 * share for share in shares], color=color, marker=marker, label=f"{n} facts")
-    ax.axhline(100 * straight, color=GREY, ls="--", lw=1.5, label="128 facts, no bend,\n8 C wide")
+    ax.plot(widths, [100 * share for share in straight], ".--", color=GREY, label="128 facts,\nno bend")
     ax.set(xscale="log", ylim=(0, 105), xlabel="hidden width", ylabel="facts known, %")
     ax.set_xticks(widths, [f"{width:g} C" for width in widths])
     ax.minorticks_off()

@@ -25,7 +25,7 @@ export async function attention(root, ask, start = {}) {
     draw_steps();
   });
   frame(root, "Attention.", "Choose a token: what does it take from each token before it?",
-    text, h("div", { class: "play-buttons" }, h("label", {}, "layer ", layer), h("label", {}, "head ", head)),
+    text, h("div", { class: "play-buttons" }, h("label", {}, "block ", layer), h("label", {}, "head ", head)),
     row, line, step, told, table);
 
   const request = follow(ask, draw, say), follow_steps = follow(ask, (answer) => draw_steps((steps = answer)), say);

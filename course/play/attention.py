@@ -84,7 +84,7 @@ def attention(
             for token, share in zip(tokens, shares)
         ]
         return "\n".join(
-            [f"Layer {layer}, head {head}: what {tokens[-1]['label']} takes from each token", *lines]
+            [f"Block {layer}, head {head}: what {tokens[-1]['label']} takes from each token", *lines]
         )
 
     return Explorable(
