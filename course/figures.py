@@ -11,13 +11,15 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 # Okabe and Ito 2008, "Color Universal Design"
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY = (
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#0072B2",
     "#E69F00",
     "#009E73",
     "#D55E00",
     "#CC79A7",
     "#56B4E9",
+    "#F0E442",
+    "#000000",
 )
 GREY, PALE = "#6b7280", "#e5e7eb"
 INK, BROWN = "#1f2937", "#9a6700"  # of text on white: nearly black, and orange that can be read
