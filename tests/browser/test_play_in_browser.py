@@ -235,7 +235,7 @@ def test_attention_hovered_chosen_and_stepped(opened, site, made):
     assert box.locator("select").first.input_value() == "3" and "takes most" in status.inner_text()
 
 
-def test_stream_by_keys(opened, site, tales):
+def test_stream_by_keys(opened, site, made, tales):
     box = opened("stream")
     checked = box.locator("input:checked")
     before = checked.input_value()
@@ -247,7 +247,11 @@ def test_stream_by_keys(opened, site, tales):
     site.wait_for_timeout(400)
     model, tokenizer = tales
     with torch.no_grad():
-        best = model(torch.tensor([tokenizer.encode("Once upon a time there was a")]))[0, -1].argmax().item()
+        best = (
+            model(torch.tensor([tokenizer.encode(made["stream"].details["text"])[:-1]]))[0, -1]
+            .argmax()
+            .item()
+        )
     label = tokenizer.decode([best]).replace(" ", "␣")
     assert f"At the end {label} is the most likely" in box.locator(".play-status").inner_text()
     assert box.locator("tbody tr").count() == 1 + model.config.n_layer
