@@ -133,7 +133,7 @@ def positions_alike(cosines: Tensor, rows: tuple[int, ...] = (3, 100, 300)) -> N
     show(
         fig,
         "Left: a square of cosines, pale except for a fan along the diagonal that is narrow at position 0 and wide at "
-        f"the end. Right: the cosines of the rows {', '.join(map(str, rows))} with all others; the first stays near 0, "
+        f"the end. Right: the cosines of the rows {', '.join(map(str, rows))} with all others; the first stays low, "
         "the others rise to broad, ragged hills around their own positions.",
         "How alike the rows of wpe are. Left, every row with every other: red is alike, white is unlike. Right, "
         "three rows of that square, without their 1 with themselves. Random rows would stay within about ±0.1.",

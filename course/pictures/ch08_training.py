@@ -161,7 +161,7 @@ def training_run(runs: Mapping[str, tuple], baselines: Mapping[str, float], step
         "Losses over the updates. All start at ln V. The held-out curve of the whole model ends below the bigram's "
         "line; that of the model without attention stays above it.",
         "Dots are text that the model never trained on, thin lines the training batches, dashed lines models that "
-        "only count. Without attention (purple), the model flattens out just above the bigram on new text.",
+        "only count. Without attention, the model flattens out just above the bigram on new text.",
     )
 
 
