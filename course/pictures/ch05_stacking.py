@@ -169,10 +169,10 @@ def broken_blocks(surprises: Mapping[str, Sequence[float]], whole: float, blind:
     fig, ax = plt.subplots(figsize=(7.6, 3.4))
     for shift, (name, surprise), color in zip((-0.2, 0.2), surprises.items(), (SKY, RED)):
         places = [at + shift for at in range(len(surprise))]
-        ax.bar(places, [s - whole for s in surprise], 0.38, bottom=whole, color=color, label=name)
+        ax.bar(places, surprise, 0.38, color=color, label=name)
     right = len(surprise) - 0.4
     for height, name in ((whole, "the whole model"), (blind, "blind guessing")):
-        ax.axhline(height, color=GREY, ls="--", lw=1.2, zorder=0)
+        ax.axhline(height, color=GREY, ls="--", lw=1.2)
         ax.text(right, height, f" {name}", va="center", color=GREY, fontsize=11)
     ax.set(xlabel="the block that is broken", ylabel="surprise", xlim=(-0.6, right))
     ax.set_xticks(range(len(surprise)))
