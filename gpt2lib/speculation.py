@@ -30,7 +30,11 @@ def residual_distribution(target: torch.Tensor, draft: torch.Tensor) -> torch.Te
 
 
 def accept_guesses(
-    targets: torch.Tensor, drafts: list[torch.Tensor], guessed: list[int], dice: list[float], draw
+    targets: torch.Tensor,
+    drafts: list[torch.Tensor],
+    guessed: list[int],
+    dice: list[float],
+    draw: Callable[[torch.Tensor], int],
 ) -> list[int]:
     """Return what a round adds to the text: the guesses that are kept, and one more token."""
     kept = []

@@ -13,7 +13,8 @@ from course import build, source
 from course.exercise import exercises
 
 MODULES = (
-    "attention cache checkpoint config corpus embeddings fast files generation mlp model sampling tokenizer train training"
+    "attention cache checkpoint config corpus embeddings fast files generation memory mlp model sampling "
+    "speculation tokenizer train training"
 ).split()
 
 

@@ -15,7 +15,7 @@ def the_map() -> None:
         ("ids", "1 tokenization", PURPLE),
         ("vectors", "2 embeddings", ORANGE),
         ("blocks", "3 attention, 4 MLP,\n5 stacking", BLUE),
-        ("scores", "2 embeddings,\nbackward", ORANGE),
+        ("scores", "2 embeddings,\nin reverse", ORANGE),
         ("next token", "6 sampling", GREEN),
     ]
     fig, ax = plt.subplots(figsize=(6.6, 4.3))

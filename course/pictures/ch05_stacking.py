@@ -182,7 +182,7 @@ def broken_blocks(surprises: Mapping[str, Sequence[float]], whole: float, blind:
         "Bars: the surprise of the model when one of its blocks is broken. With a block left out it stays near that of the "
         "whole model, except for block 0; with its plus sign left out it is far above that, except for block 0.",
         "Leave out what a block adds, and little changes. Let it replace the stream, and much is lost. Only with "
-        "block 0 it's the other way around.",
+        "block 0 is it the other way around.",
     )
 
 
