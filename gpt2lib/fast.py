@@ -384,7 +384,7 @@ def choose(
             trial.verdict = "taken for " + ", ".join(places)
         elif trial.seconds:
             far = not trial.error <= NEAR
-            trial.verdict = f"off by more than {NEAR:.2%}" if far else "not taken"
+            trial.verdict = f"off by more than {NEAR:.2%}" if far else "not chosen"
     return chosen
 
 
@@ -445,7 +445,7 @@ def try_attention(config: GPT2Config) -> list[Trial]:
     taken = error <= NEAR and quick * CLEARLY < plain
     return [
         Trial(what, "float32", 0.0, (plain,), f"taken below {MANY_QUERIES}" if taken else "taken"),
-        Trial(what, "bfloat16", error, (quick,), "taken" if taken else "not taken"),
+        Trial(what, "bfloat16", error, (quick,), "taken" if taken else "not chosen"),
     ]
 
 

@@ -353,7 +353,7 @@ def test_the_fastest_product_is_taken_for_each_number_of_rows(clock):
     assert chosen(one, many) == {
         "one": "taken for 1 row",
         "many": "taken for 8 rows, 256 rows",
-        "plain": "not taken",
+        "plain": "not chosen",
     }
     assert chosen(many, one)["one"] == "taken for 1 row"  # their order does not matter
 
@@ -373,8 +373,8 @@ def test_weights_are_not_stored_twice_for_a_small_gain(clock):
     second = clock.maker("second", lambda rows: 0.6 if rows == 1 else 0.48 * rows)
     assert chosen(first, second) == {
         "first": "taken for 1 row, 8 rows, 256 rows",
-        "second": "not taken",
-        "plain": "not taken",
+        "second": "not chosen",
+        "plain": "not chosen",
     }
 
 
@@ -412,7 +412,7 @@ def test_the_report_says_what_was_taken_and_why_not(model, monkeypatch):
     prefer(monkeypatch, "plain_int8")
     report = fast(model, "int8").report
     assert "missing" in report and "not here: not on this processor" in report
-    assert "off by more than 1.25%" in report and "not taken" in report
+    assert "off by more than 1.25%" in report and "not chosen" in report
     assert "taken for 1 row in 2 of 3" in report
     for what in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj", "wte", "Trying took"):
         assert what in report
