@@ -1,5 +1,6 @@
 """The pictures of chapter 4."""
 
+import itertools
 import math
 
 import torch
@@ -240,14 +241,16 @@ def memory(x, keys, strengths, values) -> None:
     )
 
 
-def lit_texts(texts: dict[str, tuple[list[str], torch.Tensor]], strongest: float) -> None:
-    """Draw texts as tokens on a ground that is the darker the stronger a neuron answers: (pieces, strengths)."""
-    width, lines = 84, []
+def lit_texts(texts: dict[str, tuple[list[str], torch.Tensor]], strongest: float = 5.0) -> None:
+    """Draw texts, (pieces, strengths), with each token the more orange the more active a neuron is."""
+    width, lines = 64, []
     for title, (pieces, strengths) in texts.items():
-        lines.append([(title, -1.0)])
+        mean = round(strengths.mean().item(), 1) + 0.0  # no -0.0
+        lines.append([(f"{title}: mean {mean:.1f}, at most {strengths.max():.1f}", -1.0)])
         line, used = [], 0
-        for piece, strength in zip(pieces, strengths.tolist()):
-            if "\n" in piece or used + len(piece) > width:
+        for i, (piece, strength) in enumerate(zip(pieces, strengths.tolist())):
+            rest = itertools.takewhile(lambda after: after[0] not in " \n", pieces[i + 1 :])
+            if "\n" in piece or piece[0] == " " and used + len(piece + "".join(rest)) > width:
                 lines.append(line)
                 line, used = [], 0
             piece = piece.strip("\n") if used else piece.strip("\n").lstrip(" ")
@@ -256,7 +259,7 @@ def lit_texts(texts: dict[str, tuple[list[str], torch.Tensor]], strongest: float
                 used += len(piece)
         lines += [line, []]
     lines = [line for line, before in zip(lines, [[1], *lines]) if line or before]
-    fig, ax = plt.subplots(figsize=(8.4, 0.23 * len(lines) + 0.1))
+    fig, ax = plt.subplots(figsize=(6.4, 0.23 * len(lines) + 0.1))
     for y, line in enumerate(lines):
         x = 0
         for piece, strength in line:
@@ -280,7 +283,7 @@ def lit_texts(texts: dict[str, tuple[list[str], torch.Tensor]], strongest: float
     said = "; ".join(f"{title}: mean {strengths.mean():.1f}" for title, (_, strengths) in texts.items())
     show(
         fig,
-        f"Texts with each token on a ground that is the more orange the stronger the neuron answers. {said}.",
+        f"Texts with each token on a ground that is the more orange the more active the neuron is. {said}.",
         "The stronger the orange, the better the token fits the neuron's key.",
     )
 
