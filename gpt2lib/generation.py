@@ -74,14 +74,14 @@ def generate(
 ) -> Iterator[torch.Tensor]:
     """Yield the next token of every text in the batch, one step at a time.
 
-    tokens (B, T) -> max_new_tokens times (B,). It ends early once every text has drawn stop_token;
-    a text that ended before the others gets stop_token from then on. With use_cache each step
-    reads one new token, without it the whole text. A text that outgrows n_positions is continued
-    from its last n_positions tokens, without a cache: each token then stands at another position
-    than before, so nothing computed for the old position can be used again.
-    Pass prompts of different lengths as a list, each a list of ids or a tensor (T,). Each gets what
-    it gets alone: they are read in step, without padding, and that takes one extra step for each
-    token by which the longest is longer than the shortest.
+    tokens (B, T) -> max_new_tokens times (B,). It ends early once every text has drawn
+    stop_token; a text that ended before the others gets stop_token from then on. With use_cache
+    each step reads one new token, without it the whole text. A text that outgrows n_positions is
+    continued from its last n_positions tokens, without a cache: each token then stands at another
+    position than before, so nothing computed for the old position can be used again.
+    Pass prompts of different lengths as a list, each a list of ids or a tensor (T,). Each gets
+    what it gets alone: they are read in step, without padding, and that takes one extra step for
+    each token by which the longest is longer than the shortest.
     Raises ValueError if the tokens are not ids that the model can read, TypeError for arguments
     of another kind.
     """

@@ -32,7 +32,8 @@ def scale_temperature(logits: torch.Tensor, t: float) -> torch.Tensor:
     Raises ValueError if t is negative or not finite.
     """
     if not isinstance(t, Real) or not 0 <= t < math.inf:
-        raise ValueError(f"temperature is {t!r}, but it must be a number, 0 (greedy) or more; try 0.8")
+        allowed = "a number, 0 (greedy) or more; try 0.8"
+        raise ValueError(f"temperature is {t!r}, but it must be {allowed}")
     if t == 0:
         best = logits.argmax(dim=-1, keepdim=True)
         return torch.full_like(logits, -math.inf).scatter(-1, best, logits.gather(-1, best))
@@ -46,7 +47,8 @@ def keep_top_k(logits: torch.Tensor, k: int) -> torch.Tensor:
     k is larger than V. Raises ValueError if k is below 1. Source: Fan et al. 2018, section 5.4.
     """
     if not isinstance(k, Integral) or k < 1:
-        raise ValueError(f"top_k is {k!r}, but it must be a whole number, 1 or more; None keeps all")
+        allowed = "a whole number, 1 or more; None keeps all"
+        raise ValueError(f"top_k is {k!r}, but it must be {allowed}")
     order = logits.argsort(dim=-1, descending=True, stable=True)
     return logits.scatter(-1, order[..., k:], -math.inf)
 
