@@ -151,24 +151,24 @@ def three_masks(sentence: list[str], masks: dict[str, torch.Tensor]) -> None:
 
 
 def from_products_to_shares(words: list[str], tables: dict[str, torch.Tensor]) -> None:
-    """Draw tables (T, T) side by side; -inf and what is hidden in the last one stay white."""
-    fig, axes = plt.subplots(1, len(tables), figsize=(8.4, 2.9))
-    for ax, (title, table) in zip(axes, tables.items()):
+    """Draw four tables (T, T); -inf and what is hidden in the last one stay white."""
+    fig, axes = plt.subplots(2, 2, figsize=(6.6, 6.0))
+    for ax, digits, (title, table) in zip(axes.flat, (2, 4, 4, 2), tables.items()):
         last = table is list(tables.values())[-1]
         ax.imshow(table.masked_fill(table.isinf(), 0), cmap=SHARES, vmin=0, vmax=1)
         for r, row in enumerate(table.tolist()):
             for c, number in enumerate(row):
-                label = "−∞" if math.isinf(number) else "0" if last and c > r else f"{number:.2f}"
-                ax.text(c, r, label, ha="center", va="center", fontsize=10, color=ink(number))
-        label_tokens(ax, words if ax is axes[0] else [""] * len(words), words)
+                label = "−∞" if math.isinf(number) else "0" if last and c > r else f"{number:.{digits}f}"
+                ax.text(c, r, label, ha="center", va="center", fontsize=11 - digits / 2, color=ink(number))
+        label_tokens(ax, words, words)
         ax.set_title(title, fontsize=12)
     rows = "; ".join(" ".join(f"{n:.2f}" for n in row[: t + 1]) for t, row in enumerate(table.tolist()))
     show(
         fig,
         f"Four tables for the words {' '.join(words)}: the dot products; the same divided by 4; with minus "
         f"infinity above the diagonal; and the shares, whose rows are {rows}.",
-        "From left to right: the dot products, divided, masked, and as shares. In the last table each row adds "
-        "up to 1, and above the diagonal all shares are 0.",
+        "The dot products, divided, masked, and as shares. In the last table each row adds up to 1, and above the "
+        "diagonal all shares are 0.",
     )
 
 
