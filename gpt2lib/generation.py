@@ -30,6 +30,24 @@ class LanguageModel(Protocol):
         """Return the weights; tokens go where they are."""
 
 
+# What is said about arguments that generation would stumble over later
+def check_model(model: Any) -> None:
+    """Raise TypeError for a model that text can't be written with."""
+    if not all(hasattr(model, name) for name in ("__call__", "config", "new_cache", "parameters")):
+        raise TypeError(
+            f"model is a {type(model).__name__}, but it must be a GPT2 or one that fast made; "
+            f"of a wrapped model pass model.module"
+        )
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise TypeError or ValueError for a number of tokens that isn't a whole number, 0 or more."""
+    if not isinstance(value, Integral):
+        raise TypeError(f"{name} is {value!r}, but it must be a whole number")
+    if value < 0:
+        raise ValueError(f"{name} is {value}, but it must be 0 or more")
+
+
 def _checking(sampler: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return a sampler that raises TypeError where the one given doesn't return one id for each text."""
 
@@ -48,15 +66,8 @@ def _checking(sampler: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torc
 
 def _check_arguments(model: Any, max_new_tokens: Any, sampler: Any, stop_token: Any = None) -> None:
     """Raise TypeError or ValueError for arguments that generation would stumble over later."""
-    if not all(hasattr(model, name) for name in ("__call__", "config", "new_cache", "parameters")):
-        raise TypeError(
-            f"model is a {type(model).__name__}, but it must be a GPT2 or one that fast made; "
-            f"of a wrapped model pass model.module"
-        )
-    if not isinstance(max_new_tokens, Integral):
-        raise TypeError(f"max_new_tokens is {max_new_tokens!r}, but it must be a whole number")
-    if max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens is {max_new_tokens}, but it must be 0 or more")
+    check_model(model)
+    check_count("max_new_tokens", max_new_tokens)
     if not callable(sampler):
         raise TypeError(f"sampler is {sampler!r}, but it must be greedy or a Sampler, as Sampler(0.8)")
     if not isinstance(stop_token, Integral | None):
