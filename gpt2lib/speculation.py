@@ -1,11 +1,11 @@
 """Speculative decoding: a draft guesses, and one call of the model checks it all. Built in chapter 10."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
 
 import torch
 
-from gpt2lib.generation import LanguageModel
+from gpt2lib.generation import LanguageModel, check_count, check_model
 from gpt2lib.model import check_tokens
 
 
@@ -64,14 +64,19 @@ def speculate(
     n_positions; TypeError for arguments of another kind.
     Source: Leviathan et al. 2022, algorithm 1.
     """
+    check_model(model)
     if not callable(draft):
         raise TypeError(f"draft is a {type(draft).__name__}, but it must be a function: ids -> probabilities")
-    for name, value in (("max_new_tokens", max_new_tokens), ("guesses", guesses)):
-        if not isinstance(value, Integral):
-            raise TypeError(f"{name} is {value!r}, but it must be a whole number")
-        if value < 0:
-            raise ValueError(f"{name} is {value}, but it must be 0 or more")
-    ids = tokens.tolist() if isinstance(tokens, torch.Tensor) else list(tokens)
+    check_count("max_new_tokens", max_new_tokens)
+    check_count("guesses", guesses)
+    if isinstance(tokens, torch.Tensor):
+        tokens = tokens.tolist()
+    ids = list(tokens) if isinstance(tokens, Iterable) else None
+    if ids is None or not all(isinstance(token, Integral) for token in ids):
+        raise TypeError(
+            f"tokens are {tokens!r:.60}, but speculate reads the ids of one text; "
+            f"pass what tokenizer.encode returns"
+        )
     limit, vocabulary = model.config.n_positions, model.config.vocab_size
     check_tokens(torch.tensor([ids]), model.config)
     end = len(ids) + max_new_tokens

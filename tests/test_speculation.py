@@ -1,5 +1,6 @@
 """Speculation: the text is as likely as without it, whatever the draft guesses."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -87,16 +88,42 @@ def test_a_draft_as_good_as_the_model_is_always_kept():
         ({"draft": TABLE}, TypeError, "draft is a Tensor, but it must be a function"),
         ({"draft": lambda ids: TABLE}, TypeError, r"draft returned a Tensor \(3, 3\).* a tensor \(3,\)"),
         ({"draft": lambda ids: 1}, TypeError, r"draft returned a int"),
-        ({"guesses": -1}, ValueError, "guesses is -1, but it must be 0 or more"),
-        ({"guesses": 1.0}, TypeError, "guesses is 1.0, but it must be a whole number"),
-        ({"max_new_tokens": -1}, ValueError, "max_new_tokens is -1"),
         ({"max_new_tokens": 8}, ValueError, "1 tokens and 8 new ones are 9, .* at most 8"),
         ({"tokens": [3]}, ValueError, "tokens"),
         ({"tokens": []}, ValueError, "tokens"),
-        ({"tokens": [0.5]}, (TypeError, ValueError), "tokens"),
+        ({"tokens": [-1]}, ValueError, "tokens go from -1 to -1, .* the ids 0 to 2"),
+        ({"tokens": [0.5]}, TypeError, r"tokens are \[0.5\], but speculate reads the ids of one text"),
+        ({"tokens": "abc"}, TypeError, "tokens are 'abc', but speculate reads the ids of one text"),
+        ({"tokens": 1}, TypeError, "tokens are 1, but speculate reads the ids of one text"),
+        (
+            {"tokens": torch.tensor([[0, 1]])},
+            TypeError,
+            r"tokens are \[\[0, 1\]\], but speculate reads the ids of one text",
+        ),
+        ({"model": torch.nn.Linear(1, 1)}, TypeError, "model is a Linear, but it must be a GPT2"),
+        ({"model": torch.nn.DataParallel(torch.nn.Linear(1, 1))}, TypeError, "pass model.module"),
+        ({"model": "gpt2"}, TypeError, "model is a str, but it must be a GPT2"),
     ],
 )
 def test_errors(change, error, says):
-    given = {"draft": lambda ids: TABLE[0], "tokens": [0], "max_new_tokens": 4} | change
+    given = {"model": Lookup(), "draft": lambda ids: TABLE[0], "tokens": [0], "max_new_tokens": 4} | change
     with pytest.raises(error, match=says):
-        list(speculate(Lookup(), **given))
+        list(speculate(**given))
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, 2.0, "5", None, torch.tensor(2), True, np.int64(2)])
+@pytest.mark.parametrize("name", ["max_new_tokens", "guesses"])
+def test_a_number_of_tokens_is_checked_as_generate_checks_it(name, value):
+    def outcome(write):
+        try:
+            return len(list(write()))
+        except (TypeError, ValueError) as error:
+            return type(error), str(error)
+
+    given = {"draft": lambda ids: TABLE[0], "tokens": [0], "max_new_tokens": 2} | {name: value}
+    got = outcome(lambda: taken(speculate(Lookup(), **given)))
+    wanted = outcome(lambda: generate(Lookup(), torch.tensor([[0]]), value))
+    if isinstance(wanted, int):  # both write, and guesses do not change how much
+        assert got == given["max_new_tokens"]
+    else:
+        assert got == (wanted[0], wanted[1].replace("max_new_tokens", name))

@@ -6,7 +6,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 
-from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, show
+from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, show
 
 WORK = (BLUE, ORANGE, GREEN, PALE)
 
@@ -41,53 +41,39 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
         fig,
         "A bar of 100 percent for each run: " + ", ".join(profiles) + ". Each is divided into the shares of "
         "the matrix products, the attention, norms with GELU and sums, and everything else.",
-        "Every bar is one run of a model, cut up by kind of work. The gray end is time in which no operator "
-        "computes: Python, choosing routines, setting memory aside.",
+        "Every bar is one run of a model, cut up by kind of work. The gray end is all the rest: Python, choosing "
+        "routines, setting memory aside, copying.",
     )
 
 
 def roofline(
     attainable: Callable[[float, float, float], float],
-    ceilings: dict[str, float],
+    flops: float,
     bandwidth: float,
-    points: dict[str, tuple[float, float, str]],
+    points: dict[str, tuple[float, float]],
 ) -> None:
-    """Draw a roof for each ceiling (operations per second), and points under them.
-
-    points: name -> operations per byte, operations per second, the ceiling they belong to.
-    """
-    fig, ax = plt.subplots(figsize=(8.4, 4))
-    colors = dict(zip(ceilings, (BLUE, PURPLE)))
+    """Draw the roof of a machine, and points under it: name -> operations per byte, operations per second."""
+    fig, ax = plt.subplots(figsize=(7.4, 4))
     xs = torch.logspace(-1, 3, 200).tolist()
-    for name, most in ceilings.items():
-        ax.plot(
-            xs,
-            [attainable(x, most, bandwidth) / 1e9 for x in xs],
-            color=colors[name],
-            lw=2,
-            label=f"roof, {name}",
-        )
-    bends = [most / bandwidth for most in ceilings.values()]
-    for x, color in zip(bends, colors.values()):
-        ax.axvline(x, color=color, lw=1, ls=":")
+    ax.plot(xs, [attainable(x, flops, bandwidth) / 1e9 for x in xs], color=INK, lw=2, label="your roof")
+    bend = flops / bandwidth
+    ax.axvline(bend, color=INK, lw=1, ls=":")
     for x, waits_for, side in (
-        (min(bends) / 1.15, "waits for memory", "right"),
-        (max(bends) * 1.15, "waits for arithmetic", "left"),
+        (bend / 1.15, "waits for memory", "right"),
+        (bend * 1.15, "waits for arithmetic", "left"),
     ):
         ax.text(x, 0.03, waits_for, transform=ax.get_xaxis_transform(), ha=side, fontsize=11, color=INK)
-    for number, (name, (intensity, reached, ceiling)) in enumerate(points.items(), start=1):
-        ax.plot(
-            intensity, reached / 1e9, "o", color=colors[ceiling], ms=15, mec="w", label=f"{number}  {name}"
-        )
+    for number, (name, (intensity, reached)) in enumerate(points.items(), start=1):
+        ax.plot(intensity, reached / 1e9, "o", color=BLUE, ms=15, mec="w", label=f"{number}  {name}")
         ax.text(intensity, reached / 1e9, str(number), color="w", ha="center", va="center", fontsize=10)
     ax.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="billion operations per second")
-    fig.legend(loc="outside right upper", frameon=False, fontsize=10, markerscale=0.6)
+    ax.legend(loc="upper left", frameon=False, fontsize=10, markerscale=0.6)
     show(
         fig,
         "A roofline on logarithmic axes: a line that rises with the operations per byte and then is flat, and "
         "below it a point for each of: " + ", ".join(points) + ".",
         "Left of the bend a program waits for memory, right of it for arithmetic. How far a point is below the "
-        "roof of its color is what could still be gained.",
+        "roof is what could still be gained.",
     )
 
 
