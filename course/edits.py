@@ -167,6 +167,7 @@ class EditedMistake:
     id: str
     says: str  # with fields like {got}, which `course.telling` fills in
     hint: int
+    why: str  # the reason for which it is tempting, one of `course.exercise.reasons()`
     code: str
     is_diff: bool  # otherwise the code takes the place of the whole gap
     bases: Callable[[], Sequence[Answer]]  # the right answers it may be a diff of, that of solutions/ first

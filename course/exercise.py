@@ -15,7 +15,7 @@ from course.source import CourseError, chapters, definitions
 
 TITLE = re.compile(r"# (\d+\.\d+) (\w+) · level ([123]) · (\d+) minutes")
 TITLE_LIKE = "# 3.4 attend · level 1 · 5 minutes"
-HEADINGS = "headings are `## Hints`, `## Mistakes` and ones like `### no-scale · hint 1`"
+HEADINGS = "headings are `## Hints`, `## Mistakes` and ones like `### no-scale · hint 1 · looks-finished`"
 FROM_CODE = (
     "cases",
     "run",
@@ -27,7 +27,7 @@ FROM_CODE = (
     "at_scale",
     "fields",
 )
-HEADING = re.compile(r"### ([a-z0-9][a-z0-9-]*) · hint ([123])")
+HEADING = re.compile(r"### ([a-z0-9][a-z0-9-]*) · hint ([123]) · ([a-z-]+)")
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 
 
@@ -39,6 +39,7 @@ class Mistake:
     wrong: Callable  # the wrong answer itself, runnable
     says: str | Callable[..., str] = ""  # or a function of (got, want); "": as for its id in the .md
     hint: int = 1  # the hint that helps most: 1, 2 or 3
+    why: str = ""  # the reason for which it is tempting, one of `reasons()`
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,19 +151,37 @@ def read_exercise(path: Path) -> Exercise:
             if not says or not spellings or {kind for kind, _ in spellings} - {"diff", "python"}:
                 raise CourseError(f"{path.name}, {heading!r}: needs ```diff or ```python, and a message")
             mistakes += [
-                EditedMistake(match[1], says, int(match[2]), text, kind == "diff", right)
+                EditedMistake(
+                    match[1], says, int(match[2]), reason(match[3], path), text, kind == "diff", right
+                )
                 for kind, text in spellings
             ]
         elif heading != "## Mistakes":
             raise CourseError(f"{path.name} has the heading {heading!r}; {HEADINGS}")
     told = {mistake.id: mistake for mistake in reversed(mistakes)}
-    mistakes += [
-        extra if extra.says else replace(extra, says=told[extra.id].says, hint=told[extra.id].hint)
-        for extra in getattr(module, "extra", ())
-    ]
+    for extra in getattr(module, "extra", ()):
+        like = told.get(extra.id) if not extra.says else extra
+        mistakes.append(replace(extra, says=like.says, hint=like.hint, why=reason(like.why, path)))
     return Exercise(
         number, name, int(level), int(minutes), one_line(done), tuple(hints), mistakes=mistakes, **code
     )
+
+
+@cache
+def reasons() -> dict[str, tuple[str, str]]:
+    """Return why mistakes are tempting: for each word that ends a heading a title, and what is said about it."""
+    text = (Path(course.exercises.__path__[0]) / "why.md").read_text("utf-8")
+    found = re.findall(r"^## ([a-z-]+) · (.+)\n\n((?:.+\n)+)", text, re.M)
+    return {word: (title, one_line(says)) for word, title, says in found}
+
+
+def reason(word: str, path: Path) -> str:
+    """Return the word of a reason. Raises CourseError if there is no such reason."""
+    if word not in reasons():
+        raise CourseError(
+            f"{path.name}: {word!r} says why a mistake is tempting, but why.md has {', '.join(reasons())}"
+        )
+    return word
 
 
 def alternatives(block: str) -> list[str]:

@@ -14,9 +14,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from textwrap import dedent
 
@@ -25,7 +27,7 @@ from nbformat import NotebookNode, v4
 from course import play
 from course.build import IMPORTS, dumps, elsewhere, learners_edition, on_github, repository
 from course.edits import answer_in
-from course.exercise import Exercise, Mistake, exercises, find
+from course.exercise import Exercise, Mistake, exercises, find, reasons
 from course.score import kinds
 from course.source import (
     EXPORT,
@@ -297,13 +299,13 @@ def alive(explorable: "play.explorable.Explorable") -> str:
 # --------------------------------------------------------------------------------- the museum of mistakes
 
 
-def grouped(exercise: Exercise) -> list[tuple[str, str, list[str]]]:
-    """Return the mistakes of an exercise: what each is called, what is said to it, and its spellings."""
+def grouped(exercise: Exercise) -> list[tuple[str, str, str, list[str]]]:
+    """Return the mistakes of an exercise: what each is called, what is said to it, why it's tempting, its spellings."""
     found = []
-    for (name, says), same in groupby(exercise.mistakes, key=lambda mistake: (mistake.id, mistake.says)):
+    for (name, says, why), same in groupby(exercise.mistakes, key=attrgetter("id", "says", "why")):
         if callable(says):
             says = "The message depends on what came out."
-        found.append((name, says, [spelling for mistake in same if (spelling := code_of(mistake))]))
+        found.append((name, says, why, [spelling for mistake in same if (spelling := code_of(mistake))]))
     return found
 
 
@@ -319,11 +321,13 @@ def code_of(mistake) -> str:
 
 def museum() -> str:
     """Return the page with every mistake that the checks know."""
-    rooms, count = [], 0
+    rooms, count, tempting = [], 0, Counter()
     for exercise in exercises().values():
         target = place(exercise, "mistakes")
         count += kinds(exercise)
-        cards = "".join(card(*mistake) for mistake in grouped(exercise))
+        mistakes = grouped(exercise)
+        tempting.update(why for _, _, why, _ in mistakes)
+        cards = "".join(card(*mistake) for mistake in mistakes)
         rooms.append(
             f'<details class="room" id="{target}"><summary><strong>{exercise.number} {exercise.name}</strong> '
             f'<span>{kinds(exercise)} mistakes</span></summary><p><a href="chapters/{exercise.chapter.stem}.html#{place(exercise)}">'
@@ -332,23 +336,39 @@ def museum() -> str:
     text = (SOURCE / "static" / "museum.html").read_text("utf-8")
     number, name = ON_SHOW
     first = next(card(*mistake) for mistake in grouped(find(number)) if mistake[0] == name)
-    page = (
-        text.replace("{count}", f"{count:,}").replace("{first}", first).replace("{rooms}", "\n".join(rooms))
+    choices = "".join(
+        f'<option value="{word}">{title} ({tempting[word]})</option>'
+        for word, (title, _) in reasons().items()
     )
+    about = "".join(
+        f'<dt id="why-{word}">{title}</dt><dd>{coded(says)}</dd>' for word, (title, says) in reasons().items()
+    )
+    parts = {
+        "count": f"{count:,}",
+        "first": first,
+        "choices": choices,
+        "reasons": about,
+        "rooms": "\n".join(rooms),
+    }
+    page = re.sub(r"\{(\w+)\}", lambda field: parts[field[1]], text)
     fence = "`" * 9  # longer than any in a mistake
     return f"# The museum of mistakes\n\n{fence}{{raw}} html\n{page}\n{fence}\n"
 
 
-def card(name: str, says: str, spellings: list[str]) -> str:
-    """Return one mistake: its name, what is said to it, and the code."""
+def card(name: str, says: str, why: str, spellings: list[str]) -> str:
+    """Return one mistake: its name, what is said to it, the code, and why it's tempting."""
     code = "".join(
         f"<pre>{''.join(map(colored, spelling.rstrip().split(chr(10))))}</pre>" for spelling in spellings
     )
-    said = re.sub(
-        r"`([^`]+)`", r"<code>\1</code>", html.escape(re.sub(r"\{\w+[^}]*\}", "…", says), quote=False)
-    )
+    said = coded(re.sub(r"\{\w+[^}]*\}", "…", says))
     said = re.sub(r"(?<![\w-])-\w+", r'<span class="whole">\g<0></span>', said)  # no line ends after a minus
-    return f"<article><h4>{html.escape(name.replace('-', ' '))}</h4><p>{said}</p>{code}</article>"
+    tempting = f'<p class="why">Why it is tempting: <a href="#why-{why}">{reasons()[why][0]}</a></p>'
+    return f"<article><h4>{html.escape(name.replace('-', ' '))}</h4><p>{said}</p>{code}{tempting}</article>"
+
+
+def coded(text: str) -> str:
+    """Return a sentence as HTML, with what stands in backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
 
 
 def colored(line: str) -> str:

@@ -11,7 +11,7 @@ import course.running as running
 import course.verdicts as verdicts
 from course import examine
 from course.edits import EditedMistake, answer_in, hunks, pairs, without_comments
-from course.exercise import Exercise, alternatives, exercises, find, notebook_of, read_exercise
+from course.exercise import Exercise, alternatives, exercises, find, notebook_of, read_exercise, reasons
 from course.source import CourseError
 from course.telling import message
 
@@ -20,7 +20,7 @@ FOLDERS = [e for e in exercises().values() if any(isinstance(m, EditedMistake) f
 
 def mistake(code: str, number: str, name: str, is_diff: bool = True) -> EditedMistake:
     answer = answer_in(notebook_of(number), name)
-    return EditedMistake("mine", "a message", 1, code, is_diff, lambda: [answer])
+    return EditedMistake("mine", "a message", 1, "shortcut", code, is_diff, lambda: [answer])
 
 
 def changed(code: str, number: str, name: str, is_diff: bool = True) -> list[str]:
@@ -79,7 +79,9 @@ def test_a_block_replaces_the_gap_the_gaps_or_all():
 @pytest.mark.parametrize("line, times", [("    return weights @ w", 0), ("return q", 0), ("    q = k", 2)])
 def test_a_diff_that_no_longer_fits_names_itself_and_the_answer(line, times):
     answer = answer_in(notebook_of("3.4"), "attend").with_gap("q = k\nq = k\nreturn q\n")
-    orphan = EditedMistake("mine", "a message", 1, f"-{line}\n+    pass\n", True, lambda: [answer])
+    orphan = EditedMistake(
+        "mine", "a message", 1, "shortcut", f"-{line}\n+    pass\n", True, lambda: [answer]
+    )
     says = f"mine of attend changes these lines, but they stand {times} times in the answer in 03_masked"
     with pytest.raises(CourseError, match=says):
         orphan.wrong()
@@ -139,7 +141,7 @@ def test_two_mistakes_that_never_end_together_are_passed_over(monkeypatch):
     monkeypatch.setattr(running, "KNOWN_LIMIT", 0.1)
     never = "import time\n    while True:\n        time.sleep(0.001)"
     endless = EditedMistake(
-        "endless", "It never ends.", 1, f"-    return weights @ v\n+    {never}".replace("\n    ", "\n+    "), True,
+        "endless", "It never ends.", 1, "from-before", f"-    return weights @ v\n+    {never}".replace("\n    ", "\n+    "), True,
         lambda: [answer_in(notebook_of("3.4"), "attend")],
     )  # fmt: skip
     attend = replace(find("attend"), mistakes=[endless, *find("attend").mistakes])
@@ -166,7 +168,7 @@ done.
 
 ## Mistakes
 
-### first-one · hint 3
+### first-one · hint 3 · looks-finished
 
 ```python
 # 3.5 not a title
@@ -202,9 +204,9 @@ def test_a_page_is_read(page):
     assert (exercise.number, exercise.name, exercise.level, exercise.minutes) == ("3.4", "attend", 2, 7)
     assert exercise.done == "It is done." and exercise.hints == ("One and more.", "Two.", "Three.")
     assert exercise.tolerance == 0.5
-    assert [(m.id, m.hint, m.is_diff) for m in exercise.mistakes] == [
-        ("first-one", 3, False),
-        ("first-one", 3, True),
+    assert [(m.id, m.hint, m.why, m.is_diff) for m in exercise.mistakes] == [
+        ("first-one", 3, "looks-finished", False),
+        ("first-one", 3, "looks-finished", True),
     ]
     says = message(exercise, exercise.mistakes[0], 1.5, 2)
     assert says == 'You return 1.5 of 0.12, not 2 or {"a": q}.'
@@ -215,6 +217,8 @@ def test_a_page_is_read(page):
     [
         ("level 2", "level two", "begins with"),
         ("· hint 3", "· hint 4", "has the heading"),
+        (" · looks-finished", "", "has the heading"),
+        ("looks-finished", "looks-nice", "'looks-nice' says why .* why.md has fits-anyway, "),
         ("### first-one", "### First one", "has the heading"),
         ("## Mistakes", "## Slips", "has the heading"),
         ("```diff", "```java", "needs"),
@@ -233,6 +237,11 @@ def test_every_mistake_has_a_message_and_starts_no_optimizer():
         for mistake in exercise.mistakes:
             assert mistake.says, (exercise.number, mistake.id)
             assert "torch.optim" not in getattr(mistake, "code", ""), (exercise.number, mistake.id)
+
+
+def test_each_reason_is_one_for_which_mistakes_are_tempting():
+    used = {mistake.why for exercise in exercises().values() for mistake in exercise.mistakes}
+    assert used == set(reasons())
 
 
 def test_an_extra_spelling_takes_the_message_of_its_id():

@@ -58,30 +58,31 @@ for (const demo of document.querySelectorAll(".demo")) {
   });
 }
 
-/** Show the mistakes that have every word that was typed. */
-function filter(words) {
+/** Show the mistakes that have every word that was typed, and the reason that was chosen, if any. */
+function filter(words, why) {
   let shown = 0;
   for (const room of document.querySelectorAll("#museum .room")) {
     const title = room.querySelector("summary").textContent.toLowerCase();
     let any = false;
     for (const card of room.querySelectorAll("article")) {
       const text = title + card.textContent.toLowerCase();
-      const fits = words.every((word) => text.includes(word));
+      const fits = words.every((word) => text.includes(word)) && (!why || card.querySelector(`[href="#why-${why}"]`) !== null);
       card.hidden = !fits;
       any ||= fits;
       shown += fits;
     }
     room.hidden = !any;
-    room.open = any && words.length > 0;
+    room.open = any && (words.length > 0 || why !== "");
   }
   return shown;
 }
 
-const field = document.getElementById("filter");
-if (field) {
-  field.addEventListener("input", () => {
-    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean), shown = filter(words);
-    document.getElementById("found").textContent = words.length ? `${shown} found` : "";
+const field = document.getElementById("filter"), why = document.getElementById("why");
+for (const choice of field ? [field, why] : []) {
+  choice.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean), shown = filter(words, why.value);
+    const reason = document.querySelector(`#why-${why.value || "none"} + dd`)?.textContent ?? "";
+    document.getElementById("found").textContent = words.length || reason ? `${shown} found. ${reason}` : "";
   });
 }
 

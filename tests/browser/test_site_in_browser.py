@@ -114,6 +114,21 @@ def test_the_museum_finds_mistakes_by_words(browser, site):
         assert page.locator("#museum .room:visible").count() == 0 and page.get_by_text("0 found").is_visible()
 
 
+def test_the_museum_finds_mistakes_by_the_reason_for_them(browser, site):
+    with opened(browser, f"{site}/museum.html") as page:
+        page.get_by_label("Why it is tempting").select_option("off-by-one")
+        visible = page.locator("#museum article:visible")
+        assert (
+            20 < visible.count() < 300 and f"{visible.count()} found" in page.locator("#found").inner_text()
+        )
+        title = "Why it is tempting: One too many, one too few"
+        assert all(title in text for text in visible.all_inner_texts())
+        reason = page.locator("#why-off-by-one")
+        assert reason.is_hidden()
+        visible.first.get_by_role("link").click()
+        assert reason.is_visible()
+
+
 def test_a_link_into_the_museum_opens_its_room(browser, site):
     with opened(browser, f"{site}/museum.html#mistakes-3-4") as page:
         assert page.locator("#mistakes-3-4 article").first.is_visible()

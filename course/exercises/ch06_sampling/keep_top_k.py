@@ -92,6 +92,7 @@ extra = [
         "You keep k tokens, but of equal logits not always the ones with the smaller ids. Only a sort with "
         "`stable=True` keeps their order.",
         2,
+        "at-the-edge",
     )
     for wrong in mixing(by_topk, unstable)
 ]
@@ -102,5 +103,6 @@ extra.append(
         "`topk` fails if k is larger than V, and all tokens should stay in that case. Besides, of equal logits it "
         "doesn't always keep those with the smaller ids: sort with `stable=True` instead.",
         3,
+        "at-the-edge",
     )
 )

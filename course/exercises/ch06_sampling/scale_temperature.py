@@ -64,6 +64,7 @@ extra = [
         "You replace 0 with a tiny number. Ties stay tied then, and the logits become huge. Keep the largest logit, "
         "and set the others to -inf.",
         2,
+        "shortcut",
     )
     for digits in range(3, 13)
     for added in (False, True)

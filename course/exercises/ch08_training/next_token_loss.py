@@ -82,6 +82,7 @@ extra = [  # one slip, with whatever small number people take
         "You add or clamp to a small number before the logarithm, so a surprise of 200 nats is reported as far "
         "less. With `logsumexp` or `log_softmax` you don't need to add anything.",
         1,
+        "one-step-more",
     )
     for smallest in (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-20)
 ]

@@ -51,6 +51,7 @@ extra = [
         rounded(digits),
         "You round the result. Return all its digits; whoever prints it can round.",
         3,
+        "one-step-more",
     )
     for digits in (4, 3, 2, 1, 0)
 ] + [
@@ -59,6 +60,7 @@ extra = [
         with_constant(nats),
         "You use a rounded number for ln 2. Take `math.log(2)`, which has all its digits.",
         2,
+        "number-on-the-page",
     )
     for nats in (0.69, 0.693, 0.6931, 0.7, 1 / 1.44, 1 / 1.443, 1 / 1.4)
 ]

@@ -60,29 +60,31 @@ ONE_SIDED = (
     "You leave out `abs()`, so a difference to one side passes. Take the size of each difference first: "
     "`(a - b).abs().max()`."
 )
-COMPARISONS = [  # (id, how two tensors are compared, what to say)
-    ("no-tolerance", torch.equal, EXACT),
-    ("no-tolerance", torch.allclose, EXACT),
-    ("no-tolerance", within(1e-6), EXACT),
-    ("wide-tolerance", within(0.01), WIDE),
-    ("most-likely-only", same_words, WORDS),
-    ("probabilities-instead-of-logits", same_shares, SHARES),
-    ("mean-instead-of-largest", lambda a, b: (a - b).abs().mean() < 1e-3, AVERAGED),
-    ("mean-instead-of-largest", lambda a, b: (a - b).mean().abs() < 1e-3, AVERAGED),
-    ("mean-instead-of-largest", lambda a, b: (a - b).mean() < 1e-3, AVERAGED),
-    ("mean-instead-of-largest", lambda a, b: (b - a).mean() < 1e-3, AVERAGED),
-    ("no-abs", lambda a, b: (a - b < 1e-3).all(), ONE_SIDED),
-    ("no-abs", lambda a, b: (b - a < 1e-3).all(), ONE_SIDED),
+COMPARISONS = [  # (id, how two tensors are compared, what to say, why it is tempting)
+    ("no-tolerance", torch.equal, EXACT, "exact-numbers"),
+    ("no-tolerance", torch.allclose, EXACT, "exact-numbers"),
+    ("no-tolerance", within(1e-6), EXACT, "exact-numbers"),
+    ("wide-tolerance", within(0.01), WIDE, "shortcut"),
+    ("most-likely-only", same_words, WORDS, "next-door"),
+    ("probabilities-instead-of-logits", same_shares, SHARES, "next-door"),
+    ("mean-instead-of-largest", lambda a, b: (a - b).abs().mean() < 1e-3, AVERAGED, "all-at-once"),
+    ("mean-instead-of-largest", lambda a, b: (a - b).mean().abs() < 1e-3, AVERAGED, "all-at-once"),
+    ("mean-instead-of-largest", lambda a, b: (a - b).mean() < 1e-3, AVERAGED, "all-at-once"),
+    ("mean-instead-of-largest", lambda a, b: (b - a).mean() < 1e-3, AVERAGED, "all-at-once"),
+    ("no-abs", lambda a, b: (a - b < 1e-3).all(), ONE_SIDED, "looks-finished"),
+    ("no-abs", lambda a, b: (b - a < 1e-3).all(), ONE_SIDED, "looks-finished"),
 ]
 
 
 def comparisons(probe_with, only=None):
     """Return the same probe with another comparison each time, as mistakes; or those of one id only."""
     return [
-        Mistake(name, probe_with(close), says, 3) for name, close, says in COMPARISONS if only in (None, name)
+        Mistake(name, probe_with(close), says, 3, why)
+        for name, close, says, why in COMPARISONS
+        if only in (None, name)
     ]
 
 
 def too_wide(probe_with, *tolerances):
     """Return the same probe with wider tolerances yet, as mistakes."""
-    return [Mistake("wide-tolerance", probe_with(within(atol)), WIDE, 3) for atol in tolerances]
+    return [Mistake("wide-tolerance", probe_with(within(atol)), WIDE, 3, "shortcut") for atol in tolerances]
