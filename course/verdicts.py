@@ -96,7 +96,9 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
     pairs_of_results = enumerate(zip(got.results, want.results, strict=True))
     wrong = [i for i, (g, w) in pairs_of_results if not same(g, w, exercise.tolerance)]
     return (
-        explain(Trial(exercise, answer, got, want, wrong)) if wrong else praise(exercise, answer, got, want)
+        explain(Comparison(exercise, answer, got, want, wrong))
+        if wrong
+        else praise(exercise, answer, got, want)
     )
 
 
@@ -206,7 +208,7 @@ def passes_gradients(exercise: Exercise, answer: Callable) -> bool:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Comparison:
     """A wrong answer beside the right one, on all cases of an exercise."""
 
     exercise: Exercise
@@ -237,45 +239,47 @@ class Trial:
         return [case in self.wrong for case in range(len(self.got.results))]
 
 
-def explain(trial: Trial) -> Verdict:
+def explain(comparison: Comparison) -> Verdict:
     """Return the verdict on wrong results: the mistake that explains them all, or two, or what one sees."""
-    found, in_part = known_mistakes(trial)
-    diagnosis, says = of_known(trial, found) if found else of_unknown(trial, in_part)
+    found, in_part = known_mistakes(comparison)
+    diagnosis, says = of_known(comparison, found) if found else of_unknown(comparison, in_part)
     head, _, rest = says.partition("\n")
-    left_behind = on_left_behind(trial.exercise, trial.answer)
-    evidence = table(trial.exercise, trial.got, trial.wrong[0], trial.pair()[1])
+    left_behind = on_left_behind(comparison.exercise, comparison.answer)
+    evidence = table(comparison.exercise, comparison.got, comparison.wrong[0], comparison.pair()[1])
     lines = [" ".join(filter(None, [head, left_behind])), rest, evidence]
     return Verdict(False, diagnosis, "\n".join(filter(None, lines)), found[0].hint if found else None)
 
 
-def known_mistakes(trial: Trial) -> tuple[tuple, dict]:
+def known_mistakes(comparison: Comparison) -> tuple[tuple, dict]:
     """Return the one or two known mistakes that explain an answer, if any do; else which explain a part of it."""
-    if one := next((m for m in trial.exercise.mistakes if trial.is_explained(m.wrong)), None):
+    if one := next((m for m in comparison.exercise.mistakes if comparison.is_explained(m.wrong)), None):
         return (one,), {}
-    if all(isinstance(each, Raised) for each in trial.got.results):  # errors say more themselves
+    if all(isinstance(each, Raised) for each in comparison.got.results):  # errors say more themselves
         return (), {}
     end = time.process_time() + PAIRS_LIMIT
-    in_part, loud = explained_in_part(trial, end)
-    return two_mistakes(trial, in_part, loud, end), in_part
+    in_part, loud = explained_in_part(comparison, end)
+    return two_mistakes(comparison, in_part, loud, end), in_part
 
 
-def of_known(trial: Trial, found: tuple) -> tuple[str, str]:
+def of_known(comparison: Comparison, found: tuple) -> tuple[str, str]:
     """Return the id and the message of the one or two mistakes that an answer makes."""
-    says = [message(trial.exercise, mistake, *trial.pair()) for mistake in found]
+    says = [message(comparison.exercise, mistake, *comparison.pair()) for mistake in found]
     text = f"There are two mistakes here. First: {says[0]} Second: {says[1]}" if len(says) == 2 else says[0]
-    if any(trial.got.changed) and not any(writes(trial.exercise, mistake.wrong) for mistake in found):
+    if any(comparison.got.changed) and not any(
+        writes(comparison.exercise, mistake.wrong) for mistake in found
+    ):
         text = f"{CHANGES} If it's still wrong then: {text}"
     return " + ".join(mistake.id for mistake in found), text
 
 
-def of_unknown(trial: Trial, in_part: dict) -> tuple[str | None, str]:
+def of_unknown(comparison: Comparison, in_part: dict) -> tuple[str | None, str]:
     """Return an id and a message on an answer that no known mistake explains, and on which cases are right."""
-    diagnosis, says = at_first_sight(trial, in_part)
-    if any(trial.got.changed) and diagnosis != "raises":
+    diagnosis, says = at_first_sight(comparison, in_part)
+    if any(comparison.got.changed) and diagnosis != "raises":
         diagnosis, says = "in-place", f"{CHANGES} Also: {says}"
-    every = len(trial.got.results)
-    if right := every - len(trial.wrong):
-        where = where_wrong(trial.arguments(), trial.which())
+    every = len(comparison.got.results)
+    if right := every - len(comparison.wrong):
+        where = where_wrong(comparison.arguments(), comparison.which())
         diagnosis = diagnosis or ("where" if where else None)
         count = f"{right} of the {every} cases tried come{'s' * (right == 1)} out right."
         head, *rest = says.split("\n")
@@ -291,58 +295,64 @@ def writes(exercise: Exercise, wrong: Callable) -> bool:
         return False
 
 
-def at_first_sight(trial: Trial, in_part: dict) -> tuple[str | None, str]:
+def at_first_sight(comparison: Comparison, in_part: dict) -> tuple[str | None, str]:
     """Return an id and a message on what is wrong, told by the results alone."""
-    got, want = trial.got, trial.want
-    diagnosis, says = symptom(trial.exercise, got, trial.wrong[0], trial.pair()[1], trial.answer)
+    got, want = comparison.got, comparison.want
+    diagnosis, says = symptom(
+        comparison.exercise, got, comparison.wrong[0], comparison.pair()[1], comparison.answer
+    )
     if diagnosis not in (None, "factor"):
         return diagnosis, says
-    known = of_results(trial.arguments(), list(zip(got.results, want.results)), trial.which())
-    known = known or (None if diagnosis else like_a_mistake(trial, in_part))
+    known = of_results(comparison.arguments(), list(zip(got.results, want.results)), comparison.which())
+    known = known or (None if diagnosis else like_a_mistake(comparison, in_part))
     return (known[0], f"{NOT_YET} {known[1]}") if known else (diagnosis, says)
 
 
-def like_a_mistake(trial: Trial, in_part: dict) -> tuple[str, str] | None:
+def like_a_mistake(comparison: Comparison, in_part: dict) -> tuple[str, str] | None:
     """Return the mistake that explains most of the wrong cases, if it's half of them and two others aren't as good."""
     most = max(map(len, in_part.values()), default=0)
     best = [mistake for mistake, cases in in_part.items() if len(cases) == most]
-    if most < max(2, len(trial.wrong) / 2) or len({mistake.id for mistake in best}) > 2:
+    if most < max(2, len(comparison.wrong) / 2) or len({mistake.id for mistake in best}) > 2:
         return None
     first = in_part[best[0]][0]
-    parts = [trial.got.results[i] for i in in_part[best[0]]]
+    parts = [comparison.got.results[i] for i in in_part[best[0]]]
     if not any(isinstance(p, torch.Tensor) and p.is_floating_point() and p.numel() > 2 for p in parts):
         return None  # less can be the same by chance
-    says = message(trial.exercise, best[0], trial.got.results[first], trial.want.results[first])
-    cases = "all" if most == len(trial.wrong) else f"{most} of the {len(trial.wrong)}"
+    says = message(
+        comparison.exercise, best[0], comparison.got.results[first], comparison.want.results[first]
+    )
+    cases = "all" if most == len(comparison.wrong) else f"{most} of the {len(comparison.wrong)}"
     return "in-part", f"In {cases} wrong cases it does just what this mistake does: {says}"
 
 
-def explained_in_part(trial: Trial, end: float) -> tuple[dict, list]:
+def explained_in_part(comparison: Comparison, end: float) -> tuple[dict, list]:
     """Return in which wrong cases an answer does what a known mistake does, and the mistakes that show in the first."""
     explained, loud = {}, []
-    for mistake in trial.exercise.mistakes:
+    for mistake in comparison.exercise.mistakes:
         if time.process_time() > end:
             break
         if isinstance(mistake, EditedMistake):
-            known = list(known_results(trial.exercise, mistake.wrong, trial.got, trial.wrong))
-            if alike := [case for case, result in zip(trial.wrong, known) if trial.alike(case, result)]:
+            known = list(known_results(comparison.exercise, mistake.wrong, comparison.got, comparison.wrong))
+            if alike := [
+                case for case, result in zip(comparison.wrong, known) if comparison.alike(case, result)
+            ]:
                 explained[mistake] = alike
-            if not same(known[0], trial.pair()[1], trial.exercise.tolerance):
+            if not same(known[0], comparison.pair()[1], comparison.exercise.tolerance):
                 loud.append(mistake)
     return explained, loud
 
 
-def two_mistakes(trial: Trial, in_part: dict, loud: list, end: float) -> tuple:
+def two_mistakes(comparison: Comparison, in_part: dict, loud: list, end: float) -> tuple:
     """Return two known mistakes that together do what an answer did; none if they aren't found by a time.
 
     Mistakes that alone explain some of the wrong cases are tried with every other one. Else both must show in
     the first wrong case.
     """
-    mistakes = trial.exercise.mistakes
+    mistakes = comparison.exercise.mistakes
     likely = sorted(in_part, key=lambda mistake: len(in_part[mistake]), reverse=True)
     for one, other, both in chain(pairs(likely, mistakes), pairs(loud)):
         if time.process_time() > end:
             break
-        if trial.is_explained(both, keep=False):
+        if comparison.is_explained(both, keep=False):
             return tuple(sorted((one, other), key=mistakes.index))
     return ()
