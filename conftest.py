@@ -30,7 +30,7 @@ def pytest_configure(config):
         config.option.nbval_current_env = True
         config.option.nbval_cell_timeout = 600
         config.option.nbval_sanitize_with = str(config.rootpath / "tests" / "nbval_sanitize.cfg")
-    if "JITTER" in os.environ:
+    if os.environ.get("JITTER"):
         import jitter
 
         jitter.start()
