@@ -8,57 +8,32 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 
-from course.exercises.ch08_training import example_curves
-from course.figures import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, RED, show
+from course.figures import BLUE, GREEN, GREY, PALE, PURPLE, RED, show
 
 DARK = "#8a5a00"  # orange that can be read on white
 DATA = Path(__file__).parent.parent / "data"
 
 
-def surprise() -> None:
-    """Draw -ln p over the probability of the token that came."""
+def surprise(chosen: Sequence[float]) -> None:
+    """Draw -ln p over the probability of the token that came, with the probabilities of an example marked."""
     p = np.linspace(0.004, 1, 400)
     fig, ax = plt.subplots(figsize=(6.8, 3))
     ax.plot(p, -np.log(p), color=BLUE, lw=2)
-    for at in (0.01, 0.1, 0.5, 1.0):
-        ax.plot(at, -math.log(at), "o", color=BLUE)
-        ax.annotate(
-            f"p = {at:g}: {abs(math.log(at)):.1f}", (at, -math.log(at)), (8, 6), textcoords="offset points"
-        )
+    points = [(at, f"p = {at:g}: {abs(math.log(at)):.1f}", BLUE) for at in (0.01, 0.1, 1.0)]
+    points += [(at, f"token {i + 1}, p = {at:.2f}: {-math.log(at):.1f}", DARK) for i, at in enumerate(chosen)]
+    for at, label, color in points:
+        ax.plot(at, -math.log(at), "o", color=color)
+        ax.annotate(label, (at, -math.log(at)), (8, 6), textcoords="offset points", color=color)
     ax.set(
         xlabel="probability that the model gave to the real token", ylabel="surprise (nats)", xlim=(0, 1.15)
     )
     show(
         fig,
-        "The curve of minus ln p: 4.6 nats at a probability of 0.01, 2.3 at 0.1, 0.7 at 0.5, none at 1.",
-        "Being right with confidence costs nothing. Being confidently wrong costs more and more, without end.",
-    )
-
-
-def many_examples(words: Sequence[str]) -> None:
-    """Draw the examples that are in one text: what is read, and what has to be predicted."""
-    fig, ax = plt.subplots(figsize=(6.8, 0.42 * len(words) + 0.3))
-    for row in range(1, len(words)):
-        for i, word in enumerate(words[: row + 1]):
-            target = i == row
-            ax.text(
-                i,
-                -row,
-                word.strip(),
-                ha="center",
-                va="center",
-                color=DARK if target else "black",
-                bbox={"boxstyle": "round", "fc": "white", "ec": ORANGE if target else BLUE, "lw": 1.5},
-            )
-        ax.annotate(
-            "", (row - 0.42, -row), (row - 0.58, -row), arrowprops={"arrowstyle": "->", "color": GREY}
-        )
-    ax.set(xlim=(-0.6, len(words) - 0.4), ylim=(-len(words) + 0.4, -0.4))
-    ax.axis("off")
-    show(
-        fig,
-        f"A triangle of words. Each row reads the words so far and has to predict the next: {', '.join(words)}.",
-        "One text, one row per position. Blue is what the model may read, orange what it has to predict.",
+        "The curve of minus ln p: 4.6 nats at a probability of 0.01, 2.3 at 0.1, none at 1. Marked: the "
+        + " and ".join(f"{-math.log(at):.1f} nats of {at:.2f}" for at in chosen)
+        + ".",
+        "Being right with confidence costs nothing. Being confidently wrong costs more and more, without end. Brown: the "
+        "two tokens of the example.",
     )
 
 
@@ -76,26 +51,6 @@ def three_rates(curves: Mapping[str, Sequence[float]], vocab_size: int) -> None:
         fig,
         "Three curves from ln V: one falls slowly, one to almost 0, one leaves the picture after a few updates.",
         "One loop, one batch, three learning rates. Too small is slow, too large is a catastrophe.",
-    )
-
-
-def adam_steps(gradients: Sequence[float], averages: Sequence[float], steps: Sequence[float]) -> None:
-    """Draw one parameter's gradients, their running average and the steps that AdamW makes of them."""
-    fig, (above, below) = plt.subplots(2, 1, figsize=(6.8, 3.8), sharex=True)
-    above.plot(gradients, color=PALE, lw=1.5, marker=".", mec=GREY, mfc=GREY, ms=4, label="gradient")
-    above.plot(averages, color=BLUE, lw=2, label="its average, m̂")
-    below.plot(steps, color=GREEN, lw=2)
-    for ax in (above, below):
-        ax.axhline(0, color=GREY, lw=0.7)
-    above.set(ylabel="gradient")
-    above.legend(frameon=False, loc="lower left", ncol=2)
-    below.set(ylabel="step / lr", xlabel="updates", ylim=(-1.6, 1.6))
-    show(
-        fig,
-        "Above, noisy gradients that are ten times larger in the second half, with their smooth average. "
-        "Below, the steps of AdamW: about as large in both halves.",
-        "From update 50 on, the gradients (above) are ten times larger. The steps (below) hardly notice: what counts "
-        "is how a gradient compares with its own recent size.",
     )
 
 
@@ -216,20 +171,46 @@ def dropout_on_tales() -> None:
     )
 
 
-def album() -> None:
-    """Draw one clear case of each curve that `diagnose_curve` has to tell apart."""
-    fig, axes = plt.subplots(4, 2, figsize=(6.6, 7), sharex=True, sharey=True)
-    curves = example_curves()
+def stored_runs() -> dict:
+    """Return the runs that `benchmarks/curves.py` stored: V, the unigram's loss and, by name, the losses of every update."""
+    return json.loads((DATA / "curves.json").read_text("utf-8"))
+
+
+def _in_numbers(losses: Sequence[float]) -> tuple[float, ...]:
+    """Return a run's end, its largest jump, what's left of that for ten losses, and the largest rise of a block's mean."""
+    if not np.isfinite(losses).all():
+        return (math.nan,) * 4
+    at = int(np.argmax(np.diff(losses))) + 1
+    means = [float(np.mean(losses[i : i + 20])) for i in range(0, len(losses) - 19, 20)]
+    return (
+        float(np.mean(losses[-max(1, len(losses) // 10) :])),
+        losses[at] - losses[at - 1],
+        min(losses[at : at + 10]) - losses[at - 1],
+        max(b - min(means[: i + 1]) for i, b in enumerate(means[1:])),
+    )
+
+
+def album(stored: Mapping) -> None:
+    """Draw measured curves, one of each kind that `diagnose_curve` has to tell apart, and print them in four numbers."""
+    curves, levels = stored["curves"], (math.log(stored["V"]), stored["unigram"])
+    fig, axes = plt.subplots(4, 2, figsize=(6.6, 7.4), sharex=True, sharey=True)
     for ax, (name, losses) in zip(axes.flat, curves.items()):
         ax.plot(losses, color=BLUE, lw=1.2)
-        ax.axhline(math.log(1024), color=GREY, lw=0.8, ls="--")
-        ax.axhline(6.0, color=DARK, lw=0.8, ls="--")
+        for level, color in zip(levels, (GREY, DARK)):
+            ax.axhline(level, color=color, lw=0.8, ls="--")
         ax.set_title(name, fontsize=12)
     axes[0, 0].set(ylim=(0, 10.5))
     for ax in axes[:, 0]:
         ax.set_ylabel("loss")
+    for ax in axes[-1]:
+        ax.set_xlabel("updates")
     show(
         fig,
-        f"Eight loss curves with the lines of ln V and of the unigram: {', '.join(curves)}.",
-        "Dashed: ln V (gray) and the unigram's loss (brown). A curve that stops in the air has become NaN there.",
+        f"Eight measured loss curves with the lines of ln V and of the unigram: {', '.join(curves)}.",
+        "Eight runs as they were measured. Dashed: ln V (gray) and the unigram's loss (brown). The curve that leaves the "
+        "picture became NaN.",
     )
+    print(f"ln V {levels[0]:.1f}, unigram {levels[1]:.1f}\n")
+    print(" " * 16 + "".join(f"{name:>7}" for name in ("end", "jump", "stays", "wave")))
+    for name, losses in curves.items():
+        print(f"{name:16}" + "".join(f"{x:7.2f}" for x in _in_numbers(losses)))
