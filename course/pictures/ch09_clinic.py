@@ -78,9 +78,9 @@ def rows_of_one_letter(rows: Mapping[str, torch.Tensor], letters: str) -> None:
     """Draw the logits of some letters at each position of a text of equal letters: rows (T, V) of each model."""
     fig, axes = plt.subplots(1, len(rows), figsize=(6.8, 3.4), sharey=True)
     for ax, (name, logits) in zip(axes, rows.items()):
-        for letter, marker in zip(letters, "osv^"):
+        for letter, marker, size in zip(letters, "osv^", (10, 4, 4, 4)):  # the first shows behind another
             label = "space" if letter == " " else letter
-            ax.plot(logits[:, ord(letter)], marker=marker, ms=4, label=label)
+            ax.plot(logits[:, ord(letter)], marker=marker, ms=size, lw=size / 2.5, label=label)
         ax.set(title=name, xlabel="position", xticks=range(0, 12, 3))
     axes[0].set_ylabel("logit of the next letter")
     fig.legend(
@@ -91,7 +91,8 @@ def rows_of_one_letter(rows: Mapping[str, torch.Tensor], letters: str) -> None:
         "The logits of four letters after each of twelve letters e in a row. In the healthy model all of them move "
         "from position to position. In patients 2 and 4 all of them are flat lines.",
         "Twelve times the letter e, and the logits of four letters after each of them, a line for each letter. The healthy "
-        "model's answer changes from position to position; the other two give the same one every time.",
+        "model's answer changes from position to position; the other two give the same one every time. (In patient 4, e, "
+        "the thick line, and d nearly coincide.)",
     )
 
 
