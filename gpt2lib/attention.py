@@ -32,7 +32,8 @@ def attend(
     """Return, for each query, the average of the values weighted by how well their keys match it.
 
     q (B, H, T, D), k and v (B, H, S, D), mask bool (T, S) or None for all -> (B, H, T, D).
-    Source: Vaswani et al. 2017, section 3.2.1. `F.scaled_dot_product_attention` is the fused form.
+    Source: Vaswani et al. 2017, section 3.2.1. `F.scaled_dot_product_attention` is the fused
+    form.
     """
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, T, D) @ (B, H, D, S) -> (B, H, T, S)
     if mask is not None:
@@ -61,8 +62,8 @@ def merge_heads(x: torch.Tensor) -> torch.Tensor:
 class CausalSelfAttention(nn.Module):
     """Let every token gather from itself and the tokens before it, with `n_head` heads at once.
 
-    Source: GPT-2's `attn`; `c_attn` makes q, k and v in one product, `c_proj` mixes the heads. (The
-    "c" is for convolution: OpenAI's code calls a linear layer a convolution of width 1.)
+    Source: GPT-2's `attn`; `c_attn` makes q, k and v in one product, `c_proj` mixes the heads.
+    (The "c" is for convolution: OpenAI's code calls a linear layer a convolution of width 1.)
     """
 
     def __init__(self, config: GPT2Config):
@@ -70,7 +71,7 @@ class CausalSelfAttention(nn.Module):
         self.n_head = config.n_head
         self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd)
-        self.attn_pdrop = config.attn_pdrop  # the two dropouts act in training only, see chapter 8
+        self.attn_pdrop = config.attn_pdrop  # both dropouts act in training only, see chapter 8
         self.resid_dropout = nn.Dropout(config.resid_pdrop)
 
     def forward(self, x: torch.Tensor, cache: "LayerCache | None" = None) -> torch.Tensor:
