@@ -115,7 +115,7 @@ def bpe(symbols: Iterable[bytes], ranks: Mapping[Pair, int]) -> list[bytes]:
     return symbols
 
 
-# The tables of a tokenizer, how it is learned, loaded and saved
+# The tables of a tokenizer, and how it is learned
 def count_words(text: str) -> Counter[str]:
     """Count the chunks of `split_text` in a text; none of them crosses `<|endoftext|>`."""
     return Counter(chunk for document in text.split(END_OF_TEXT) for chunk in split_text(document))
@@ -130,23 +130,9 @@ class _Vocabulary:
         Raises ValueError if a merge joins symbols that no byte or earlier merge makes, TypeError for what
         is no merges.
         """
-        self.merges = list(merges) if isinstance(merges, Iterable) else [merges]
-        if not all(isinstance(pair, tuple) and [*map(type, pair)] == [bytes, bytes] for pair in self.merges):
-            raise TypeError(
-                f"merges are {merges!r:.60}, but a Tokenizer is made of tuples of two bytes; "
-                f"Tokenizer.gpt2() is GPT-2's, Tokenizer.load(directory) reads a saved one"
-            )
+        self.merges = _valid_merges(merges)
         self.symbols = [bytes([byte]) for byte in bytes_to_unicode()]  # id -> bytes
-        known = set(self.symbols)
-        for left, right in self.merges:
-            if not {left, right} <= known or left + right in known:
-                raise ValueError(
-                    f"merge {left!r} + {right!r} does not follow from the merges before it; "
-                    f"pass all merges, each once, in the order in which they were learned"
-                )
-            known.add(left + right)
-            self.symbols.append(left + right)
-        self.symbols.append(END_OF_TEXT.encode())
+        self.symbols += [left + right for left, right in self.merges] + [END_OF_TEXT.encode()]
         self.end_of_text = len(self.symbols) - 1
         self._ids = {symbol: i for i, symbol in enumerate(self.symbols[:-1])}
         self._ranks = {pair: rank for rank, pair in enumerate(self.merges)}
@@ -167,14 +153,7 @@ class _Vocabulary:
 
         Raises ValueError if the file of merges is not OpenAI's.
         """
-        data = resources.files("gpt2lib").joinpath("data/gpt2/merges.txt").read_bytes()
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != GPT2_MERGES_SHA256:
-            raise ValueError(
-                f"gpt2lib/data/gpt2/merges.txt has the digest {digest}, but OpenAI's file has "
-                f"{GPT2_MERGES_SHA256}; install gpt2lib again"
-            )
-        return cls(read_merges(data.decode("utf-8")))
+        return cls(_gpt2_merges())
 
     @classmethod
     def train(cls, text: str, vocab_size: int) -> "Tokenizer":
@@ -184,23 +163,16 @@ class _Vocabulary:
         for that many merges. Raises ValueError if vocab_size is no whole number from 257 on or the text is
         empty, TypeError unless it is one str.
         """
-        if not isinstance(text, str):
-            raise TypeError(f"text is a {type(text).__name__}, but train takes one str; join the texts first")
-        return cls.of_words(count_words(_without_surrogates(text)), vocab_size)
+        text = _valid_text(text, "train takes one str; join the texts first")
+        return cls.of_words(count_words(text), vocab_size)
 
     @classmethod
     def of_words(cls, words: Mapping[str, int], vocab_size: int) -> "Tokenizer":
         """Do what `train` does with a text of which `count_words` counted the words."""
-        if not isinstance(vocab_size, Integral) or vocab_size < 257:
-            raise ValueError(
-                f"vocab_size is {vocab_size!r}, but it must be a whole number of at least 257: 256 bytes and "
-                f"{END_OF_TEXT}"
-            )
-        if not words:
-            raise ValueError("the text is empty, and nothing can be learned from it; pass a longer one")
+        n_merges = _merges_to_learn(words, vocab_size)
         counts = {word.encode(): n for word, n in words.items()}
         learn = train_merges if max(map(len, counts)) < LONG else _train_merges_of_long
-        return cls(learn(counts, vocab_size - 257))
+        return cls(learn(counts, n_merges))
 
     @classmethod
     def load(cls, directory: str | Path) -> "Tokenizer":
@@ -210,28 +182,7 @@ class _Vocabulary:
         Raises FileNotFoundError if there is no tokenizer, ValueError for one that would give other ids
         than this class does: another kind, added tokens, files that contradict each other.
         """
-        directory = Path(os.path.expanduser(directory))
-        try:
-            merges, vocabs = _read_tokenizer(directory)
-            tokenizer = cls(merges)
-            same = all({END_OF_TEXT: tokenizer.end_of_text} | vocab == tokenizer._vocab() for vocab in vocabs)
-        except (
-            json.JSONDecodeError,
-            UnicodeDecodeError,
-            RecursionError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ) as error:
-            raise ValueError(
-                f"the tokenizer files in {directory} cannot be read ({error!r}); save them again"
-            ) from error
-        if not same:
-            raise ValueError(
-                f"the vocabulary in {directory} numbers its tokens differently from GPT-2 (256 bytes, the "
-                f"merges in order, {END_OF_TEXT}); only tokenizers laid out like GPT-2's can be read"
-            )
-        return tokenizer
+        return _loaded(cls, Path(os.path.expanduser(directory)))
 
     def save(self, directory: str | Path) -> None:
         """Write `merges.txt` and `vocab.json`, which transformers' GPT-2 tokenizers read too.
@@ -239,20 +190,7 @@ class _Vocabulary:
         Both are replaced or none is, and files of another tokenizer that transformers would read
         instead are removed.
         """
-        directory = Path(os.path.expanduser(directory))
-        directory.mkdir(parents=True, exist_ok=True)
-        letters = bytes_to_unicode()
-        lines = (" ".join("".join(letters[byte] for byte in part) for part in pair) for pair in self.merges)
-        with replacing_together(directory, key="merges.txt", stale=TOKENIZER_FILES) as folder:
-            merges, vocab = "\n".join(["#version: 0.2", *lines, ""]), self._vocab()
-            (folder / "merges.txt").write_text(merges, "utf-8", newline="\n")
-            (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), "utf-8")
-
-    def _vocab(self) -> dict[str, int]:
-        """Return each token in the characters of `bytes_to_unicode`, with its id."""
-        letters = bytes_to_unicode()
-        vocab = {"".join(letters[byte] for byte in symbol): i for symbol, i in self._ids.items()}
-        return vocab | {END_OF_TEXT: self.end_of_text}
+        _save(self, Path(os.path.expanduser(directory)))
 
     def _merge_new(self, data: bytes) -> tuple[bytes, ...]:
         """Return the symbols of a chunk. One that is itself a symbol needs no merging."""
@@ -263,21 +201,7 @@ class _Vocabulary:
 
     def _valid_ids(self, ids: Iterable[int]) -> list[int]:
         """Return ids as a list of int. Raises TypeError and ValueError as decode does."""
-        try:
-            if isinstance(ids, (bytes, bytearray)):  # whose items are numbers, but no ids
-                raise TypeError
-            ids = [operator.index(i) for i in ids]
-        except TypeError:
-            raise TypeError(
-                f"ids are {ids!r:.60}, but decode takes a flat list of whole numbers, the ids of one text; "
-                f"for a batch decode each row"
-            ) from None
-        for i in ids:
-            if not 0 <= i < len(self.symbols):
-                raise ValueError(
-                    f"id {i} is not in this vocabulary, which has the ids 0 to {len(self.symbols) - 1}"
-                )
-        return ids
+        return _valid_ids(ids, len(self.symbols))
 
     def to_tiktoken(self) -> tiktoken.Encoding:
         """Return a tiktoken encoding that gives the same ids, several times faster.
@@ -421,7 +345,7 @@ def _train_merges_of_long(word_counts: Mapping[bytes, int], n_merges: int) -> li
     return merges
 
 
-# Reading the files of a tokenizer, and saying what is wrong with them
+# Reading and writing the files of a tokenizer, and saying what is wrong with them
 GPT2_MERGES_SHA256 = "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5"
 # files that transformers would read beside, or instead of, merges.txt and vocab.json
 TOKENIZER_FILES = (
@@ -451,6 +375,61 @@ def read_merges(text: str) -> list[Pair]:
             ) from None
         merges.append((left, right))
     return merges
+
+
+def _gpt2_merges() -> list[Pair]:
+    """Return OpenAI's merges, which come with gpt2lib. Raises ValueError if the file isn't OpenAI's."""
+    data = resources.files("gpt2lib").joinpath("data/gpt2/merges.txt").read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != GPT2_MERGES_SHA256:
+        raise ValueError(
+            f"gpt2lib/data/gpt2/merges.txt has the digest {digest}, but OpenAI's file has "
+            f"{GPT2_MERGES_SHA256}; install gpt2lib again"
+        )
+    return read_merges(data.decode("utf-8"))
+
+
+def _vocab(tokenizer: "Tokenizer") -> dict[str, int]:
+    """Return each token in the characters of `bytes_to_unicode`, with its id."""
+    letters = bytes_to_unicode()
+    symbols = ("".join(letters[byte] for byte in symbol) for symbol in tokenizer.symbols[:-1])
+    return {symbol: i for i, symbol in enumerate(symbols)} | {END_OF_TEXT: tokenizer.end_of_text}
+
+
+def _loaded(kind: type["Tokenizer"], directory: Path) -> "Tokenizer":
+    """Do what `Tokenizer.load` does."""
+    try:
+        merges, vocabs = _read_tokenizer(directory)
+        tokenizer = kind(merges)
+        same = all({END_OF_TEXT: tokenizer.end_of_text} | vocab == _vocab(tokenizer) for vocab in vocabs)
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        RecursionError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise ValueError(
+            f"the tokenizer files in {directory} cannot be read ({error!r}); save them again"
+        ) from error
+    if not same:
+        raise ValueError(
+            f"the vocabulary in {directory} numbers its tokens differently from GPT-2 (256 bytes, the "
+            f"merges in order, {END_OF_TEXT}); only tokenizers laid out like GPT-2's can be read"
+        )
+    return tokenizer
+
+
+def _save(tokenizer: "Tokenizer", directory: Path) -> None:
+    """Do what `Tokenizer.save` does."""
+    directory.mkdir(parents=True, exist_ok=True)
+    letters = bytes_to_unicode()
+    pairs = (" ".join("".join(letters[byte] for byte in part) for part in pair) for pair in tokenizer.merges)
+    with replacing_together(directory, key="merges.txt", stale=TOKENIZER_FILES) as folder:
+        merges, vocab = "\n".join(["#version: 0.2", *pairs, ""]), _vocab(tokenizer)
+        (folder / "merges.txt").write_text(merges, "utf-8", newline="\n")
+        (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), "utf-8")
 
 
 def _read_tokenizer(directory: Path) -> tuple[list[Pair], list[dict[str, int]]]:
@@ -528,14 +507,62 @@ def _what_is_strange(found: Mapping[str, Any]) -> str | None:
     return next((f"has {name} in tokenizer.json" for name in names if model.get(name)), None)
 
 
-# Texts that UTF-8 can't hold, what is no tokenizer, and a memory for merged chunks
-def _valid_text(text: str) -> str:
+# What can be no tokenizer, text or ids, and a memory for merged chunks
+def _valid_merges(merges: Iterable[Pair]) -> list[Pair]:
+    """Return merges as a list. Raises TypeError and ValueError as `Tokenizer` does."""
+    merges = list(merges) if isinstance(merges, Iterable) else [merges]
+    if not all(isinstance(pair, tuple) and [*map(type, pair)] == [bytes, bytes] for pair in merges):
+        raise TypeError(
+            f"merges are {merges!r:.60}, but a Tokenizer is made of tuples of two bytes; "
+            f"Tokenizer.gpt2() is GPT-2's, Tokenizer.load(directory) reads a saved one"
+        )
+    known = {bytes([byte]) for byte in range(256)}
+    for left, right in merges:
+        if not {left, right} <= known or left + right in known:
+            raise ValueError(
+                f"merge {left!r} + {right!r} does not follow from the merges before it; "
+                f"pass all merges, each once, in the order in which they were learned"
+            )
+        known.add(left + right)
+    return merges
+
+
+def _merges_to_learn(words: Mapping[str, int], vocab_size: int) -> int:
+    """Return how many merges make a vocabulary of this size. Raises ValueError as `Tokenizer.train` does."""
+    if not isinstance(vocab_size, Integral) or vocab_size < 257:
+        raise ValueError(
+            f"vocab_size is {vocab_size!r}, but it must be a whole number of at least 257: 256 bytes and "
+            f"{END_OF_TEXT}"
+        )
+    if not words:
+        raise ValueError("the text is empty, and nothing can be learned from it; pass a longer one")
+    return vocab_size - 257
+
+
+def _valid_ids(ids: Iterable[int], vocab_size: int) -> list[int]:
+    """Return ids as a list of int. Raises TypeError and ValueError as `Tokenizer.decode` does."""
+    try:
+        if isinstance(ids, (bytes, bytearray)):  # whose items are numbers, but no ids
+            raise TypeError
+        ids = [operator.index(i) for i in ids]
+    except TypeError:
+        raise TypeError(
+            f"ids are {ids!r:.60}, but decode takes a flat list of whole numbers, the ids of one text; "
+            f"for a batch decode each row"
+        ) from None
+    for i in ids:
+        if not 0 <= i < vocab_size:
+            raise ValueError(f"id {i} is not in this vocabulary, which has the ids 0 to {vocab_size - 1}")
+    return ids
+
+
+ONE_TEXT = "encode takes one str; decode bytes first, and encode the texts of a list one at a time"
+
+
+def _valid_text(text: str, remedy: str = ONE_TEXT) -> str:
     """Return a text without halves of surrogate pairs. Raises TypeError unless it is one str."""
     if not isinstance(text, str):
-        raise TypeError(
-            f"text is a {type(text).__name__}, but encode takes one str; decode bytes first, and encode "
-            f"the texts of a list one at a time"
-        )
+        raise TypeError(f"text is a {type(text).__name__}, but {remedy}")
     return _without_surrogates(text)
 
 

@@ -120,3 +120,32 @@ def cut_into_tokens(rows: Sequence[tuple[str, Sequence[bytes]]]) -> None:
         "Each box is one token; ␣ is a space. Tokens of characters outside plain ASCII are drawn as what they are: bytes, "
         "in hexadecimal.",
     )
+
+
+def tokens_per_byte(curves: Mapping[str, Mapping[int, float]], gpt2: tuple[int, float]) -> None:
+    """Draw into how many tokens a byte of text is cut on average, by the number of merges.
+
+    `curves` maps the name of a text to what each number of merges makes of it, `gpt2` is GPT-2's own number of
+    merges and what they make of the last of the texts.
+    """
+    fig, ax = plt.subplots(figsize=(7.6, 3.4))
+    for (name, curve), color in zip(curves.items(), (ORANGE, BLUE)):
+        ax.semilogx(list(curve), list(curve.values()), color=color, marker="o", ms=4, lw=2, label=name)
+    ax.plot(*gpt2, "o", color=GREEN, ms=8)
+    ax.annotate("GPT-2", gpt2, (0, 9), textcoords="offset points", ha="center")
+    ticks = [10, 100, 1_000, 10_000, 50_000]
+    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.minorticks_off()
+    ax.set(xlabel="merges", ylabel="tokens per byte", ylim=(0, 1), xlim=(8, 100_000))
+    ax.legend(frameon=False, fontsize=11)
+    told = "; ".join(
+        f"{name}: " + ", ".join(f"{share:.2f} with {n:,}" for n, share in curve.items())
+        for name, curve in curves.items()
+    )
+    show(
+        fig,
+        f"Tokens per byte against the number of merges, which is on a logarithmic axis. {told}. GPT-2's {gpt2[0]:,} "
+        f"merges need {gpt2[1]:.2f} on the second text.",
+        "How far merges shorten a text. Each step to the right on this axis takes ten times as many merges. The green dot is "
+        "GPT-2 on the story that the merges weren't learned from.",
+    )
