@@ -79,8 +79,8 @@ def writing(steps: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> None:
         fig,
         "Steps of writing, side by side. Each shows the text so far and the five most likely next tokens; the most likely "
         "one is appended, and the next step begins with it.",
-        "Each panel is one step: the text so far (above) and the five most likely next tokens. The orange one is taken and "
-        "appended. ␣ is a space: most tokens begin with one.",
+        "The first three steps, token by token: the text so far (above) and the five most likely next tokens. The orange "
+        "one is taken and appended. ␣ is a space.",
     )
 
 
