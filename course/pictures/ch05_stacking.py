@@ -66,18 +66,18 @@ def whole_model(config: GPT2Config) -> None:
 
 
 def fading(spreads: Mapping[str, Sequence[float]]) -> None:
-    """Draw the spread of a signal after each layer, on a logarithmic axis, a line for each name."""
+    """Draw the spread of a signal after each matrix, on a logarithmic axis, a line for each name."""
     fig, ax = plt.subplots(figsize=(8.2, 3.4))
     for (name, spread), color in zip(spreads.items(), (BLUE, GREEN, RED)):
         ax.semilogy(spread, color=color, lw=2)
         _name_at_end(ax, name, len(spread) - 1, spread[-1], color)
-    ax.set(xlabel="layer", ylabel="standard deviation", xlim=(0, 63), xticks=range(0, 49, 12))
+    ax.set(xlabel="matrix", ylabel="standard deviation", xlim=(0, 63), xticks=range(0, 49, 12))
     ax.spines["bottom"].set_bounds(0, 48)  # to the right stand the names only
     show(
         fig,
-        "The standard deviation of a signal on its way through 48 layers, on a logarithmic axis: one line falls steadily to "
+        "The standard deviation of a signal on its way through 48 matrices, on a logarithmic axis: one line falls steadily to "
         "nearly nothing, one drifts upward slowly, one rises steadily to huge numbers.",
-        "The same 48 layers with weights of three sizes. A straight line on this axis is compound interest: each layer "
+        "The same 48 matrices with weights of three sizes. A straight line on this axis is compound interest: each matrix "
         "multiplies the signal by the same factor. Even a size picked with care drifts.",
     )
 
@@ -112,7 +112,7 @@ def one_block() -> None:
 
 
 def gradient_near_the_top(depths: Sequence[int], sizes: Mapping[str, Sequence[float]]) -> None:
-    """Draw, for stacks of several depths, the gradient that the last layer's weights get; `sizes` are post and pre."""
+    """Draw, for stacks of several depths, the gradient that the last matrix gets; `sizes` are post and pre."""
     fig, ax = plt.subplots(figsize=(7.6, 3.5))
     for (name, size), color, marker in zip(sizes.items(), (RED, BLUE), ("s", "o")):
         ax.loglog(depths, size, marker=marker, color=color, lw=2)
@@ -123,16 +123,16 @@ def gradient_near_the_top(depths: Sequence[int], sizes: Mapping[str, Sequence[fl
     ax.set_yticks([0.1, 0.2, 0.4], ["0.1", "0.2", "0.4"])
     ax.minorticks_off()
     ax.set(
-        xlabel="layers in the stack",
-        ylabel="gradient of the last layer",
+        xlabel="blocks in the stack",
+        ylabel="gradient of the last matrix",
         xlim=(0.9 * depths[0], 2 * depths[-1]),
     )
     show(
         fig,
-        "The gradient of the last layer's weights in fresh stacks of 6, 12, 24 and 48 layers, both axes logarithmic. With "
+        "The gradient of the last matrix in fresh stacks of 6, 12, 24 and 48 blocks, both axes logarithmic. With "
         "post-norm the line is nearly flat; with pre-norm it falls about as a dotted line does that falls with the root of "
         "the depth.",
-        "How hard the first training step pulls at the last layer, before any training. Post-norm: as hard in a deep stack "
+        "How hard the first training step pulls at the last matrix, before any training. Post-norm: as hard in a deep stack "
         "as in a shallow one. Pre-norm: less, the deeper the stack (dotted: in proportion to 1/√L).",
     )
 
@@ -191,7 +191,8 @@ def stream_norms(sizes: Sequence[float], added: Sequence[float]) -> None:
     fig, ax = plt.subplots(figsize=(7.6, 3.2))
     blocks = range(1, len(sizes))
     ax.bar([at - 0.2 for at in blocks], added, 0.38, color=ORANGE, label="what the block adds")
-    ax.bar([0.2, *[at + 0.2 for at in blocks]], sizes, 0.38, color=SKY, label="the stream after it")
+    stream = ax.bar([0.2, *[at + 0.2 for at in blocks]], sizes, 0.38, color=SKY, label="the stream after it")
+    ax.bar_label(stream, fmt="%.0f", padding=2, fontsize=10)
     ax.set_xticks(range(len(sizes)), ["embedding", *[f"block {at - 1}" for at in blocks]], fontsize=10)
     ax.set(ylabel="length of the vector")
     ax.legend(frameon=False, fontsize=11, loc="upper left")
