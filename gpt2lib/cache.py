@@ -35,6 +35,22 @@ def _checked_end(cache: "LayerCache", k: torch.Tensor, v: torch.Tensor) -> int:
     return end
 
 
+# What is said about sizes that no cache can have
+def _checked_length(config: GPT2Config, batch_size: int, max_length: int | None) -> int:
+    """Return max_length, or n_positions for None. Raises as `KVCache` does."""
+    if not hasattr(config, "n_positions"):
+        raise TypeError(f"config is a {type(config).__name__}, but KVCache takes the model's config")
+    max_length = config.n_positions if max_length is None else max_length
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size!r}, but a cache serves at least 1 text")
+    if not isinstance(max_length, Integral) or not 1 <= max_length <= config.n_positions:
+        raise ValueError(
+            f"max_length is {max_length!r}, but this model reads 1 to "
+            f"{config.n_positions} tokens (n_positions)"
+        )
+    return max_length
+
+
 class LayerCache:
     """A preallocated key/value cache for one layer.
 
@@ -63,22 +79,6 @@ class LayerCache:
     def __getstate__(self) -> dict:
         """Return what is copied or pickled: the numbers, without the way they were computed."""
         return self.__dict__ | {"k": self.k.detach(), "v": self.v.detach()}
-
-
-# What is said about sizes that no cache can have
-def _checked_length(config: GPT2Config, batch_size: int, max_length: int | None) -> int:
-    """Return max_length, or n_positions for None. Raises as `KVCache` does."""
-    if not hasattr(config, "n_positions"):
-        raise TypeError(f"config is a {type(config).__name__}, but KVCache takes the model's config")
-    max_length = config.n_positions if max_length is None else max_length
-    if not isinstance(batch_size, Integral) or batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size!r}, but a cache serves at least 1 text")
-    if not isinstance(max_length, Integral) or not 1 <= max_length <= config.n_positions:
-        raise ValueError(
-            f"max_length is {max_length!r}, but this model reads 1 to "
-            f"{config.n_positions} tokens (n_positions)"
-        )
-    return max_length
 
 
 class KVCache:

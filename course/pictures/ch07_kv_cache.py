@@ -72,7 +72,11 @@ def one_new_token(S: int = 6) -> None:
         (14, 3.5, "$V$"),
         (16.7, 6.9, "="),
     ]
-    for x, y, label in [*labels, (19.5, 3.5, "output"), (7.5, 10.5, "weights")]:
+    for x, y, label in [
+        *labels,
+        (19.5, 3.5, "output"),
+        (7.5, 10.6, "weights: softmax of $QK^\\top/\\sqrt{D}$"),
+    ]:
         ax.text(x, y, label, ha="center", va="center", fontsize=13)
     ax.text(-0.4, 9.45, "new token", ha="right", va="center", fontsize=11)
     ax.text(-0.4, 6.5, "tokens\nread before", ha="right", va="center", fontsize=11)

@@ -68,5 +68,5 @@ def in_words(answer: dict) -> str:
             f"  {i:>2}  {new * layers:>4} keys computed, {old * layers:>4} looked up, then {tokens[step['end']]['label']}"
         )
     used, saved = (sum(step[kind] for step in answer["steps"]) / 1e6 for kind in ("with", "without"))
-    total = f"{used:.0f} million multiplications instead of {saved:.0f} million"
+    total = f"{used:,.0f} million multiplications instead of {saved:,.0f} million"
     return "\n".join(["Step by step, with a cache:", *lines, total])
