@@ -199,7 +199,7 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
     ax.plot([], [], "|", color=ORANGE, ms=14, mew=3, label="what memory allows")
     ax.legend(frameon=False, loc="lower right", fontsize=10)
     ax.set_yticks(range(len(times)), list(times))
-    ax.set(xscale="log", xlabel="ms per token (logarithmic: each step to the left is a factor)")
+    ax.set(xscale="log", xlabel="ms per token (logarithmic)")
     ax.set_xlim(right=ax.get_xlim()[1] * 1.6)
     ax.xaxis.set_major_formatter("{x:g}")
     ax.invert_yaxis()
@@ -209,6 +209,6 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
         + ", ".join(times)
         + ". Marks show the "
         "shortest time that memory allows.",
-        "From top to bottom one change after another. The orange marks are your yardstick: the bytes of a step "
-        "divided by the bandwidth.",
+        "At the top what was kept, change after change, below it what `fast` makes of it. The orange marks are your "
+        "yardstick: the bytes of a step divided by the bandwidth.",
     )
