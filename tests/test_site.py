@@ -73,6 +73,17 @@ def test_references_have_one_form_and_one_order():
     assert keys == sorted(set(keys)) and len(keys) > 60
 
 
+def test_references_name_the_chapters_that_cite_them():
+    """By a link in the text, or in a docstring by name and year."""
+    chapters = {path.name: path.read_text("utf-8") for path in (ROOT / "solutions").glob("*.ipynb")}
+    for entry in entries("references.md"):
+        key, name = re.match(r'<a id="(\w+)"></a>\*\*(.+?)\.\*\*', entry).groups()
+        linked = {file for file, text in chapters.items() if f"references.md#{key})" in text}
+        named = {file for file, text in chapters.items() if name in text}
+        told = set(re.findall(r"solutions/(\w+\.ipynb)", entry)) or set(chapters)
+        assert linked <= told and (told <= linked | named or "GPT-2 itself" in entry), (key, linked, named)
+
+
 def test_every_term_has_a_chinese_name_a_chapter_and_a_sentence():
     found = [TERM.fullmatch(entry) for entry in entries("glossary.md")]
     assert len(found) >= 80 and all(found), entries("glossary.md")[found.index(None)]
