@@ -133,9 +133,10 @@ def positions_alike(cosines: Tensor, rows: tuple[int, ...] = (3, 100, 300)) -> N
     show(
         fig,
         "Left: a square of cosines, pale except for a fan along the diagonal that is narrow at position 0 and wide at "
-        f"the end. Right: the cosines of the rows {', '.join(map(str, rows))} with all others; the first stays low, "
-        "the others rise to broad, ragged hills around their own positions.",
-        "How alike the rows of wpe are. Left, every row with every other: red is alike, white is unlike. Right, "
+        f"the end. Right: the cosines of the rows {', '.join(map(str, rows))} with all others; the first has a "
+        "narrow peak around its own position, the others broad, ragged hills around theirs.",
+        "How alike the rows of wpe are. Left, every row with every other: red is alike, white "
+        "unrelated, blue pointing somewhat apart. Right, "
         "three rows of that square, without their 1 with themselves. Random rows would stay within about ±0.1.",
     )
 
@@ -186,8 +187,8 @@ def logits_and_probabilities(prompt: str, labels: list[str], logits: Tensor, cha
         f"Two bar charts of the {len(labels)} tokens with the highest logits, {labels[0]} and {labels[1]} first. The "
         f"logits fall from {logits[0]:.1f} to {logits[-1]:.1f}, the probabilities from {chances[0]:.2f} to "
         f"{chances[-1]:.2f}.",
-        "The same tokens twice. The logits (left) look much alike, the probabilities (right) differ by whole factors, "
-        "because a difference of logits turns into a ratio.",
+        "The same tokens twice. The logits (left) look much alike, but the first probability (right) is "
+        f"{chances[0] / chances[-1]:.0f} times the last: softmax turns differences into ratios.",
     )
 
 

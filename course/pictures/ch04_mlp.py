@@ -161,7 +161,7 @@ def facts_known(widths, known: dict[int, list[float]], straight: list[float]) ->
         fig,
         "Facts known over the hidden width. Each line climbs to 100 percent: 64 facts at 2 C, 128 at 4 C, 256 at 8 C. "
         "Without the bend the share stays low however wide the layer is.",
-        "Twice the facts take about twice the width. Without the bend (dashed), a width beyond C is no help.",
+        "Twice the facts take at least twice the width. Without the bend (dashed), a width beyond C is no help.",
     )
 
 

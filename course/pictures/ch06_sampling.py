@@ -4,7 +4,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, show
+from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED, SKY, show
 
 
 def most_likely(prompt: str, labels: list[str], chances: Tensor, others: int) -> None:
@@ -115,6 +115,29 @@ def in_a_row(stages: dict[str, Tensor], labels: list[str]) -> None:
         "From row to row those that stay get higher.",
         f"The {len(labels)} most likely tokens after each step. Temperature tilts the bars, top-k and top-p cut (×), and what "
         "is cut is shared out among those that stay. The draw is made from the last row.",
+    )
+
+
+def on_a_line(labels: list[str], chances: Tensor, darts: Tensor, hit: Tensor) -> None:
+    """Show darts on a line that is cut into a stretch for each token; chances (n,), darts and what they hit (m,)."""
+    fig, ax = plt.subplots(figsize=(7.4, 2.2))
+    ends, low = chances.cumsum(-1).tolist(), -0.16
+    for i, (label, chance, end) in enumerate(zip(labels, chances.tolist(), ends)):
+        color = (SKY, ORANGE, GREEN, PURPLE, GREY)[i % 5]
+        ax.barh(0, chance, left=end - chance, height=0.5, color=color, edgecolor="white")
+        if chance > 0.08:
+            ax.text(end - chance / 2, 0, label, ha="center", va="center", color="k", fontsize=12)
+        else:  # too short to write in: below, one under the other
+            low -= 0.24
+            ax.text(end, low, label, ha="right", va="center", color=INK, fontsize=12)
+    ax.plot(darts, [0.42] * len(darts), "v", color=INK, markersize=10)
+    ax.set(xlim=(-0.01, 1.01), ylim=(min(-0.4, low - 0.15), 0.62), yticks=[], xticks=[0, 0.25, 0.5, 0.75, 1])
+    ax.spines["left"].set_visible(False)
+    drawn = ", ".join(f"{dart:.2f} {labels[i]}" for dart, i in zip(darts.tolist(), hit.tolist()))
+    show(
+        fig,
+        f"A line from 0 to 1, cut into {len(labels)} stretches, one a token, as long as it is likely. Darts: {drawn}.",
+        f"{len(darts)} darts, and what each one draws: {drawn}. The longer a stretch, the more often it's hit.",
     )
 
 
