@@ -14,13 +14,15 @@ DARK = "#8a5a00"  # orange that can be read on white
 DATA = Path(__file__).parent.parent / "data"
 
 
-def surprise(chosen: Sequence[float]) -> None:
+def surprise(tokens: Sequence[int], chosen: Sequence[float]) -> None:
     """Draw -ln p over the probability of the token that came, with the probabilities of an example marked."""
     p = np.linspace(0.004, 1, 400)
     fig, ax = plt.subplots(figsize=(6.8, 3))
     ax.plot(p, -np.log(p), color=BLUE, lw=2)
     points = [(at, f"p = {at:g}: {abs(math.log(at)):.1f}", BLUE) for at in (0.01, 0.1, 1.0)]
-    points += [(at, f"token {i + 1}, p = {at:.2f}: {-math.log(at):.1f}", DARK) for i, at in enumerate(chosen)]
+    points += [
+        (at, f"token {i} came, p = {at:.2f}: {-math.log(at):.1f}", DARK) for i, at in zip(tokens, chosen)
+    ]
     for at, label, color in points:
         ax.plot(at, -math.log(at), "o", color=color)
         ax.annotate(label, (at, -math.log(at)), (8, 6), textcoords="offset points", color=color)
@@ -115,8 +117,8 @@ def training_run(runs: Mapping[str, tuple], baselines: Mapping[str, float], step
         fig,
         "Losses over the updates. All start at ln V. The held-out curve of the whole model ends below the bigram's "
         "line; that of the model without attention stays above it.",
-        "Dots are text that the model never trained on, thin lines the training batches, dashed lines models that "
-        "only count. Without attention, the model flattens out just above the bigram on new text.",
+        "Dots are text that the model never trained on, thin lines the training batches (the mean of ten), dashed "
+        "lines models that only count. Without attention, the model flattens out just above the bigram on new text.",
     )
 
 
