@@ -41,8 +41,8 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
         fig,
         "A bar of 100 percent for each run: " + ", ".join(profiles) + ". Each is divided into the shares of "
         "the matrix products, the attention, norms with GELU and sums, and everything else.",
-        "Every bar is one run of a model, cut up by kind of work. The gray end is all the rest: Python, choosing "
-        "routines, setting memory aside, copying.",
+        "Every bar is one run of a model, cut up by kind of work. The gray end is what's left over: Python "
+        "between the calls, views, copies into the cache.",
     )
 
 
