@@ -136,8 +136,8 @@ def positions_alike(cosines: Tensor, rows: tuple[int, ...] = (3, 100, 300)) -> N
         f"the end. Right: the cosines of the rows {', '.join(map(str, rows))} with all others; the first has a "
         "narrow peak around its own position, the others broad, ragged hills around theirs.",
         "How alike the rows of wpe are. Left, every row with every other: red is alike, white "
-        "unrelated, blue pointing somewhat apart. Right, "
-        "three rows of that square, without their 1 with themselves. Random rows would stay within about ±0.1.",
+        "unrelated, blue pointing slightly the other way. Right, "
+        "three rows of that square, each row's 1 with itself left out. Random rows would mostly stay within ±0.1.",
     )
 
 

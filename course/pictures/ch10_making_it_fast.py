@@ -12,7 +12,7 @@ WORK = (BLUE, ORANGE, GREEN, PALE)
 
 
 def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
-    """Draw the seconds of several runs by kind of work, each run as a bar of 100 %."""
+    """Draw the seconds of several runs by kind of work, each run as a bar of 100%."""
     fig, ax = plt.subplots(figsize=(8, 0.7 * len(profiles) + 1.3))
     for i, parts in enumerate(profiles.values()):
         total, left = sum(parts.values()), 0.0
@@ -24,7 +24,7 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
                 ax.text(
                     left + share / 2,
                     i,
-                    f"{share:.0f} %",
+                    f"{share:.0f}%",
                     ha="center",
                     va="center",
                     color="w" if dark else "k",
@@ -32,7 +32,7 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
             left += share
         ax.text(102, i, f"{1000 * total:.1f} ms", va="center")
     ax.set_yticks(range(len(profiles)), list(profiles))
-    ax.set(xlim=(0, 118), xticks=[0, 25, 50, 75, 100], xlabel="share of the time, %")
+    ax.set(xlim=(0, 118), xticks=[0, 25, 50, 75, 100], xlabel="share of the time (%)")
     ax.invert_yaxis()
     fig.legend(
         *ax.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, fontsize=10
