@@ -95,11 +95,9 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
     want = right_attempt(exercise, *defaults())
     pairs_of_results = enumerate(zip(got.results, want.results, strict=True))
     wrong = [i for i, (g, w) in pairs_of_results if not same(g, w, exercise.tolerance)]
-    return (
-        explain(Comparison(exercise, answer, got, want, wrong))
-        if wrong
-        else praise(exercise, answer, got, want)
-    )
+    if not wrong:
+        return praise(exercise, answer, got, want)
+    return explain(Comparison(exercise, answer, got, want, wrong))
 
 
 def is_stub(error: BaseException, answer: Callable) -> bool:
