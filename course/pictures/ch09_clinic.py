@@ -78,10 +78,9 @@ def rows_of_one_letter(rows: Mapping[str, torch.Tensor], letters: str) -> None:
     """Draw the logits of some letters at each position of a text of equal letters: rows (T, V) of each model."""
     fig, axes = plt.subplots(1, len(rows), figsize=(6.8, 3.4), sharey=True)
     for ax, (name, logits) in zip(axes, rows.items()):
-        for letter, marker, size in zip(
-            letters, "osv^", (7, 3.5, 3.5, 3.5)
-        ):  # the first shows behind another
+        for letter, marker in zip(letters, "osv^"):
             label = "space" if letter == " " else letter
+            size = 7 if letter == letters[0] else 3.5  # the first shows behind another
             ax.plot(logits[:, ord(letter)], marker=marker, ms=size, lw=size / 2.5, label=label)
         ax.set(title=name, xlabel="position", xticks=range(0, 12, 3))
     axes[0].set_ylabel("logit of the next letter")
