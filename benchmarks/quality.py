@@ -3,8 +3,8 @@
 Two models are rounded: the trained `tales`, on a text that it has not seen, and a model of the 124M shape
 with random weights and outlier channels, on random tokens. Each program's logits are compared with those
 of the plain float32 model: how often the likeliest token is the same, and by how much the perplexity
-changes. A speed counts if int8 keeps 98 % of the likeliest tokens and the perplexity within 1 %, and a
-16-bit kind 99.5 % and 0.1 % (BOUNDS). Writes QUALITY.md.
+changes. A speed counts if int8 keeps 98% of the likeliest tokens and the perplexity within 1%, and a
+16-bit kind 99.5% and 0.1% (BOUNDS). Writes QUALITY.md.
 """
 
 import argparse
@@ -38,8 +38,8 @@ BOUNDS = {
 BOUNDS["q8_0"] = BOUNDS["int8"]
 HEAD = (
     "What rounding costs, measured by `benchmarks/quality.py` against the plain float32 model. A row passes "
-    "if int8 and q8_0 keep 98 % of the likeliest tokens and 1 % of the perplexity, the others 99.5 % and "
-    "0.1 %. `gpt2lib`'s int8 takes more than a byte where bytes are too coarse, in the second model for "
+    "if int8 and q8_0 keep 98% of the likeliest tokens and 1% of the perplexity, the others 99.5% and "
+    "0.1%. `gpt2lib`'s int8 takes more than a byte where bytes are too coarse, in the second model for "
     "every matrix in the blocks. It chooses by speed, too, so another processor may round in another way: "
     "one section per machine."
 )

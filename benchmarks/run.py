@@ -629,7 +629,7 @@ def report(
             middle, low, high = table.ratio(measure, name)
             row.append(f"{1000 * table.median(measure, name):.1f} ({middle:.2f}; {low:.2f}–{high:.2f})")
         floor = bytes_fetched(name) / limits.best["bytes"]
-        row.append(f"{100 * floor / table.median('decode at 128', name):.0f} %")
+        row.append(f"{100 * floor / table.median('decode at 128', name):.0f}%")
         lines.append("| " + " | ".join(row) + " |")
     lines += [
         "",

@@ -5,8 +5,8 @@
 
 The books are those of tales_books.tsv; tales_clean.py has the rules for cleaning one, tales_words.py the
 words that no paragraph may hold. Of a story that is told twice the first telling stays: one that shares more
-than 30 % of its runs of eight words with an earlier one is a copy. Every fortieth story is for validation, if
-it shares at most 5 % of these runs with all others; else the next one that does.
+than 30% of its runs of eight words with an earlier one is a copy. Every fortieth story is for validation, if
+it shares at most 5% of these runs with all others; else the next one that does.
 
 Writes OUT/train.txt (in random order, the same in every run), OUT/validation.txt, and OUT/digests.json with
 the sha256 of every book, so that a later run can say which of them has changed.

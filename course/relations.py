@@ -276,7 +276,7 @@ def of_functions(
     gap = ((got - want).abs() / want.abs()).max().item()
     if gap < NEAR and not alike(want, want.round()):
         return "near", (
-            f"It's close, but not close enough: up to {100 * gap:.2g} % off. Is something rounded, or is a small term "
+            f"It's close, but not close enough: up to {100 * gap:.2g}% off. Is something rounded, or is a small term "
             "missing or too many?"
         )
     return None

@@ -148,13 +148,18 @@ def test_colors_are_spelled_in_american(page):
     assert not {word for word in words if "our" in word or "ise" in word or "isi" in word or word == "grey"}
 
 
+def test_percent_signs_follow_their_number_at_once(page):
+    shown = [str(output) for cell in code(page) for output in cell.outputs]
+    assert not re.findall(r"\d+ %(?![\w(])", "\n".join([text(page), *shown]))
+
+
 @pytest.mark.parametrize(
     "stored, summary",
     [
         ("a little river, 12 ms", "1 passed"),
         ("the king's daughter, 7 ms", "1 failed"),
         (
-            "a little river, 9 ms\nwte  plain  12 µs  0.00 %  taken\nwte  other  not here: no such operator",
+            "a little river, 9 ms\nwte  plain  12 µs  0.00%  taken\nwte  other  not here: no such operator",
             "1 passed",
         ),
     ],

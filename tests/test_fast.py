@@ -277,7 +277,7 @@ def test_vectors_with_outliers_go_in_as_bfloat16_and_weights_with_outliers_take_
 
 
 def wrong(rows):
-    """Return a maker whose product is 10 % too large where the number of vectors is among rows."""
+    """Return a maker whose product is 10% too large where the number of vectors is among rows."""
 
     def make(weight, bias):
         return lambda x: (1.1 if len(x) in rows else 1.0) * (x @ weight.T) + bias

@@ -58,7 +58,7 @@ def writing(steps: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> None:
         names, shares = zip(*candidates)
         ax.barh(range(len(names)), shares, color=[ORANGE] + [BLUE] * (len(names) - 1))
         for row, share in enumerate(shares):
-            label = "under 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
+            label = "under 1%" if share < 0.01 else f"{share:.0%}"
             inside = share > 0.5
             ax.text(
                 share + (-0.03 if inside else 0.03),

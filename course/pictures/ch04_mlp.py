@@ -183,7 +183,7 @@ def where_parameters_are(block: dict[str, int], models: dict[str, dict[str, int]
                 ax.text(
                     start + share / 2,
                     y,
-                    f"{text}{share:.0f} %",
+                    f"{text}{share:.0f}%",
                     ha="center",
                     va="center",
                     color=color,

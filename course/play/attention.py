@@ -80,7 +80,7 @@ def attention(
         tokens, shares = answer["tokens"], answer["shares"][-1]
         width = max(len(token["label"]) for token in tokens)
         lines = [
-            f"  {token['label']:<{width}} {100 * share:5.1f} %  {bar(share)}".rstrip()
+            f"  {token['label']:<{width}} {100 * share:5.1f}%  {bar(share)}".rstrip()
             for token, share in zip(tokens, shares)
         ]
         return "\n".join(

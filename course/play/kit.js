@@ -138,8 +138,8 @@ export function shade(share, color = "var(--play-blue)") {
 
 /** Return a share between 0 and 1 in percent, with as many digits as one can use. */
 export function percent(share) {
-  if (share > 0 && share < 0.00005) return "< 0.01 %";
-  return `${(100 * share).toFixed(share > 0.0995 || share === 0 ? 0 : share > 0.00095 ? 1 : 2)} %`;
+  if (share > 0 && share < 0.00005) return "< 0.01%";
+  return `${(100 * share).toFixed(share > 0.0995 || share === 0 ? 0 : share > 0.00095 ? 1 : 2)}%`;
 }
 
 /** Return a row with a name, a bar and a number; `hollow` for a bar that does not count. */

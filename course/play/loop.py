@@ -89,7 +89,7 @@ def in_words(answer: dict) -> str:
     """Return the candidates as lines of text."""
     width = max(len(token["label"]) for token in answer["top"])
     lines = [
-        f"  {token['label']:<{width}} {100 * token['chance']:5.1f} %  {bar(token['chance'])}".rstrip()
+        f"  {token['label']:<{width}} {100 * token['chance']:5.1f}%  {bar(token['chance'])}".rstrip()
         for token in answer["top"]
     ]
     kept = "" if answer["kept"] == answer["vocab_size"] else f" ({answer['kept']} tokens stay)"

@@ -45,7 +45,7 @@ def in_words(answer: dict) -> str:
     tokens = answer["tokens"]
     lines = [
         f"  {row['name']:<10}"
-        + "".join(f" {t['label']} {100 * t['p']:.1f} % " for t in row["top"][:3]).rstrip()
+        + "".join(f" {t['label']} {100 * t['p']:.1f}% " for t in row["top"][:3]).rstrip()
         for row in answer["rows"]
     ]
     return "\n".join(
