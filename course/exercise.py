@@ -160,7 +160,10 @@ def read_exercise(path: Path) -> Exercise:
             raise CourseError(f"{path.name} has the heading {heading!r}; {HEADINGS}")
     told = {mistake.id: mistake for mistake in reversed(mistakes)}
     for extra in getattr(module, "extra", ()):
-        like = extra if extra.says else told[extra.id]
+        if not (like := extra if extra.says else told.get(extra.id)):
+            raise CourseError(
+                f"{path.stem}.py has {extra.id!r} without a message, and {path.name} no such heading"
+            )
         mistakes.append(replace(extra, says=like.says, hint=like.hint, why=reason(like.why, path)))
     return Exercise(
         number, name, int(level), int(minutes), one_line(done), tuple(hints), mistakes=mistakes, **code

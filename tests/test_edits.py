@@ -11,7 +11,16 @@ import course.running as running
 import course.verdicts as verdicts
 from course import examine
 from course.edits import EditedMistake, answer_in, hunks, pairs, without_comments
-from course.exercise import Exercise, alternatives, exercises, find, notebook_of, read_exercise, reasons
+from course.exercise import (
+    Exercise,
+    Mistake,
+    alternatives,
+    exercises,
+    find,
+    notebook_of,
+    read_exercise,
+    reasons,
+)
 from course.source import CourseError
 from course.telling import message
 
@@ -229,6 +238,15 @@ def test_a_page_of_another_form_is_refused(page, old, new, says):
     assert old in PAGE
     with pytest.raises(CourseError, match=f"attend.md.*{says}"):
         page(PAGE.replace(old, new))
+
+
+def test_a_mistake_in_code_has_a_message_of_its_own_or_that_of_a_heading(page):
+    code = importlib.import_module("attend")
+    code.extra = [Mistake("first-one", lambda: None)]
+    assert page(PAGE).mistakes[-1].says == page(PAGE).mistakes[0].says
+    code.extra = [Mistake("frist-one", lambda: None)]
+    with pytest.raises(CourseError, match="attend.py has 'frist-one' without a message"):
+        page(PAGE)
 
 
 def test_every_mistake_has_a_message_and_starts_no_optimizer():

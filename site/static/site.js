@@ -77,12 +77,12 @@ function filter(words, why) {
   return shown;
 }
 
-const field = document.getElementById("filter"), why = document.getElementById("why");
-for (const choice of field ? [field, why] : []) {
+const field = document.getElementById("filter"), reason = document.getElementById("why");
+for (const choice of field ? [field, reason] : []) {
   choice.addEventListener("input", () => {
-    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean), shown = filter(words, why.value);
-    const reason = document.querySelector(`#why-${why.value || "none"} + dd`)?.textContent ?? "";
-    document.getElementById("found").textContent = words.length || reason ? `${shown} found. ${reason}` : "";
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean), shown = filter(words, reason.value);
+    const says = document.querySelector(`#why-${reason.value || "none"} + dd`)?.textContent ?? "";
+    document.getElementById("found").textContent = words.length || says ? `${shown} found. ${says}` : "";
   });
 }
 
