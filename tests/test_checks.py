@@ -4,6 +4,7 @@ import asyncio
 import functools
 import math
 import re
+import time
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -780,6 +781,20 @@ def test_memory_and_time_out_of_proportion_get_a_remark(monkeypatch):
     assert examine("cosines", find("cosines").reference).goes_on
     monkeypatch.setattr(verdicts, "SLOW", (0.0, 0.0))
     assert "It's slow, though" in examine(DOUBLED, stretch).message
+
+
+def test_what_only_the_first_run_loads_is_not_slow(monkeypatch):
+    monkeypatch.setattr(verdicts, "SLOW", (0.2, 1.0))
+    loaded = []
+
+    def once(x, factor):
+        until = time.process_time() + (0.3 if not loaded else 0.0)
+        while time.process_time() < until:
+            pass
+        loaded.append(True)
+        return x * factor
+
+    assert examine(DOUBLED, once).goes_on
 
 
 @pytest.mark.parametrize(
