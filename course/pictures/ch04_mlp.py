@@ -280,7 +280,10 @@ def lit_texts(texts: dict[str, tuple[list[str], torch.Tensor]], strongest: float
             x += len(piece)
     ax.set(xlim=(0, width), ylim=(len(lines) - 0.4, -0.6))
     ax.axis("off")
-    said = "; ".join(f"{title}: mean {strengths.mean():.1f}" for title, (_, strengths) in texts.items())
+    said = "; ".join(
+        f"{title}: mean {round(strengths.mean().item(), 1) + 0.0:.1f}"
+        for title, (_, strengths) in texts.items()
+    )
     show(
         fig,
         f"Texts with each token on a ground that is the more orange the more active the neuron is. {said}.",
