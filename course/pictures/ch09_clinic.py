@@ -41,10 +41,10 @@ def losses(curves: Mapping[str, Sequence[float]], limit: float) -> None:
     show(
         fig,
         "The training losses of the healthy model and of patients 1, 2 and 4 over 300 steps, with the limit of the "
-        "language as a dashed line. The healthy one comes down toward the line. Patient 1 falls through it. Patients 2 "
-        "and 4 stay above the healthy one, and from step 100 on they take the same course.",
-        "Blue is how it should look: down toward the limit, and not below. Patient 1 falls through the floor. Patients 2 (black) "
-        "and 4 (dashed) stay too high, one right on top of the other.",
+        "language as a dashed line. The healthy one comes down toward the line. Patient 1 falls through it. From about "
+        "step 100 on, patients 2 and 4 take the same course, above the healthy one.",
+        "Blue is how it should look: down toward the limit, and not below. Patient 1 falls through the floor. From about step 100 "
+        "on, patients 2 (black) and 4 (dashed) stay too high, one right on top of the other.",
     )
 
 
