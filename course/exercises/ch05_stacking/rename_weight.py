@@ -27,6 +27,16 @@ def cases():
     ]
 
 
+def wishes():
+    """A name whose letters after the prefix are in it, too, so that `lstrip` takes them as well. GPT-2 has none."""
+    says = (
+        "By luck, though: from `transformer.norm.weight` yours would make another name than `norm.weight`. If you "
+        "use `lstrip`, it takes away any of these *letters*, for as long as it finds them. `removeprefix` takes away "
+        "the word, once."
+    )
+    return [(("transformer.norm.weight", numbers(2, seed=13)), says)]
+
+
 def by_split(stored, weight):
     parts = stored.split(".")
     if parts[0] == "transformer":
