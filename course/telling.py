@@ -252,6 +252,8 @@ def a(value: Any) -> str:
         "ndarray": "a numpy array",
     }
     kind_of = type(value).__name__
+    if type(value).__module__.startswith(course.exercises.__name__):  # a stand-in, whose name says nothing
+        return "something that the check passed in"
     return name.get(kind_of, f"{'an' if kind_of[0] in 'aeiouAEIOU' else 'a'} {kind_of}")
 
 

@@ -265,6 +265,7 @@ def known_mistakes(comparison: Comparison) -> tuple[tuple, dict]:
         return (), {}
     end = time.process_time() + PAIRS_LIMIT
     in_part, loud = explained_in_part(comparison, end)
+    end = time.process_time() + PAIRS_LIMIT  # anew: what explains a part may have taken all of it
     return two_mistakes(comparison, in_part, loud, end), in_part
 
 

@@ -16,10 +16,12 @@ import torch.nn.functional as F
 
 import course.checking
 import course.running as running
+import course.telling as telling
 import course.verdicts as verdicts
 from course import check, examine, hint, mapping
 from course.comparing import Raised
-from course.exercise import Exercise, Mistake, exercises, find
+from course.exercise import Exercise, Mistake, bases, exercises, find
+from course.exercises.ch05_stacking.gpt2 import FakeCache
 from course.failing import Failed, watch
 from course.score import misjudged
 from course.source import ROOT, Course
@@ -772,6 +774,32 @@ def test_a_lookup_where_a_product_is_asked_for_gets_a_remark():
         "by_comparison": True,
         "by_scatter": True,
     }
+
+
+def test_a_prefix_taken_away_letter_by_letter_gets_a_remark():
+    exercise = find("rename_weight")
+
+    def by_letters(stored, weight):
+        return exercise.reference(stored.lstrip("transformer."), weight)  # noqa: B005
+
+    verdict = examine(exercise, by_letters)
+    assert verdict.passed and not verdict.goes_on and "`lstrip`" in verdict.message
+    assert not any("`lstrip`" in examine(exercise, style).message for style in exercise.styles)
+
+
+def test_what_stands_in_for_something_is_not_called_by_its_name():
+    exercise = find("GPT2")
+    forgets = bases(exercise.number, exercise.name, ())[0].with_gap(
+        """x = embed(tokens, self.wte.weight, self.wpe.weight)
+for block in self.h:
+    x = block(x, cache)
+return unembed(self.ln_f(x[:, -1:] if last_only else x), self.wte.weight)
+"""
+    )
+    verdict = examine(exercise, forgets.run(forgets.text))
+    assert verdict.diagnosis == "start-ignored + whole-cache" and "'the whole cache'" in verdict.message
+    assert not re.search("Fake", verdict.message)
+    assert telling.a(FakeCache(3)) == "something that the check passed in" != telling.a(3)
 
 
 def test_memory_and_time_out_of_proportion_get_a_remark(monkeypatch):

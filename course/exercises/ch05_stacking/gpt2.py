@@ -52,7 +52,7 @@ class FakeCache:
     length: int
 
     def __getitem__(self, layer):
-        return f"layer {layer}"
+        return f"part {layer} of the cache"
 
 
 def run(answer, T, length, last_only, dropout=0.0):
@@ -69,7 +69,12 @@ def run(answer, T, length, last_only, dropout=0.0):
         options = {"last_only": True} if last_only else {}
         torch.default_generator.manual_seed(5)
         logits = model(tokens, cache, **options)
-    return {"logits": logits, "caches": [block.seen for block in model.h]}
+    return {"logits": logits, "caches": [[in_words(cache) for cache in block.seen] for block in model.h]}
+
+
+def in_words(cache):
+    """Return what a block was given, with a stand-in as words: the learner never heard of it."""
+    return "the whole cache" if isinstance(cache, FakeCache) else cache
 
 
 # with the modules and the layers' caches in a list; by loops and einsum; without dropout
