@@ -49,9 +49,9 @@ class Block(nn.Module):
 def initial_std(name: str, n_layer: int) -> float:
     """Return the standard deviation of a parameter's initial values, by its name; 0 means a constant.
 
-    Matrices get 0.02. Those that write to the residual stream, two in each block, get it divided by
-    sqrt(2 * n_layer), so that the residual sum starts with the variance of a single term. Source: Radford et
-    al. 2019, section 2.3; the 0.02 is from OpenAI's code, which draws `wpe` with 0.01.
+    Matrices get 0.02. Those that write to the residual stream get less, so that the sum of all they write
+    starts with the variance of a single term. Source: Radford et al. 2019, section 2.3; the 0.02 is from
+    OpenAI's code, which draws `wpe` with 0.01.
     """
     if name.endswith("bias") or "ln_" in name:
         return 0.0
@@ -69,11 +69,7 @@ class GPT2(nn.Module):
     @torch.inference_mode(False)  # weights made in that mode could not be trained later
     def __init__(self, config: GPT2Config):
         """Make a model with fresh weights. Raises TypeError if config isn't a GPT2Config."""
-        if not hasattr(config, "n_embd"):
-            raise TypeError(
-                f"config is {config!r:.60}, but GPT2 takes a GPT2Config; from_pretrained loads a model with "
-                f"its weights by its name, GPT2Config(**settings) takes settings"
-            )
+        check_config(config)
         super().__init__()
         self.config = config
         self.wte = nn.Embedding(config.vocab_size, config.n_embd)
@@ -124,7 +120,16 @@ class GPT2(nn.Module):
         )
 
 
-# What is said about an input that the model can't read
+# What is said about a config or an input that the model can't read
+def check_config(config: GPT2Config) -> None:
+    """Raise TypeError unless `config` is a GPT2Config."""
+    if not hasattr(config, "n_embd"):
+        raise TypeError(
+            f"config is {config!r:.60}, but GPT2 takes a GPT2Config; from_pretrained loads a model with "
+            f"its weights by its name, GPT2Config(**settings) takes settings"
+        )
+
+
 def check_tokens(tokens: torch.Tensor, config: GPT2Config, cache: "KVCache | None" = None) -> None:
     """Raise ValueError unless `tokens` are ids (B, T) that a model of this config can read next.
 

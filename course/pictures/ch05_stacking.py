@@ -28,40 +28,46 @@ def whole_model(config: GPT2Config) -> None:
     """Draw GPT-2 from the tokens down to the logits, with the shape and the parameters of each part."""
     C, V, N, L = config.n_embd, config.vocab_size, config.n_positions, config.n_layer
     block = 12 * C * C + 13 * C
+    fig, ax = plt.subplots(figsize=(8.6, 6.6))
+    ax.plot([3.1, 3.1], [2.0, 6.35], color=BLUE, lw=4, zorder=2)  # from the embedding to the last norm
     parts = [
-        (0.0, "tokens", "", "(B, T)", GREY),
-        (1.3, "look up wte, add wpe", f"{V * C:,} + {N * C:,}", f"(B, T, {C})", ORANGE),
-        (2.6, f"{L} blocks", f"{L} · {block:,}", f"(B, T, {C})", BLUE),
-        (5.6, "ln_f", f"{2 * C:,}", f"(B, T, {C})", GREEN),
-        (6.9, "times wte, transposed", "0 (wte again)", f"(B, T, {V})", ORANGE),
+        (1.25, "look up wte, add wpe", f"{V * C:,} + {N * C:,}", f"(B, T, {C})", ORANGE),
+        (6.35, "ln_f", f"{2 * C:,}", f"(B, T, {C})", GREY),
+        (7.6, "times wte, transposed", "0 (wte again)", f"(B, T, {V})", ORANGE),
     ]
-    fig, ax = plt.subplots(figsize=(8.6, 6.0))
     for y, name, count, shape, color in parts:
-        tall = 2.3 if name.endswith("blocks") else 0.75
-        _box(ax, 2.4, y, 4.4, tall, "" if tall > 1 else name, color)
-        ax.text(2.1, y + tall / 2, shape, ha="right", va="center", fontsize=12, color=INK)
-        ax.text(7.1, y + tall / 2, count, ha="left", va="center", fontsize=12, color=INK)
-        if y:
-            _arrow(ax, (4.6, y - 0.5), (4.6, y - 0.04))
-    ax.text(4.6, 2.88, f"{L} blocks, one after the other", ha="center", va="center", fontsize=12, color=INK)
-    for y, text, color in [(3.15, "x + attn(ln_1(x))", PURPLE), (4.1, "x + mlp(ln_2(x))", GREEN)]:
-        _box(ax, 2.75, y, 3.7, 0.6, text, color, size=11)
-    _arrow(ax, (4.6, 3.74), (4.6, 4.1), above=5)
-    ax.text(2.1, -0.45, "shape after it", ha="right", fontsize=11, color=GREY)
-    ax.text(7.1, -0.45, "parameters", ha="left", fontsize=11, color=GREY)
+        _box(ax, 2.4, y, 4.4, 0.75, name, color)
+        ax.text(2.1, y + 0.375, shape, ha="right", va="center", fontsize=12, color=INK)
+        ax.text(7.1, y + 0.375, count, ha="left", va="center", fontsize=12, color=INK)
+    frame = FancyBboxPatch((2.4, 2.5), 4.4, 3.3, "round,pad=0.03", fc=BLUE + "1a", ec=BLUE, lw=1.8, zorder=1)
+    ax.add_patch(frame)
+    ax.text(2.1, 4.15, f"(B, T, {C})", ha="right", va="center", fontsize=12, color=INK)
+    ax.text(7.1, 4.15, f"{L} · {block:,}", ha="left", va="center", fontsize=12, color=INK)
+    ax.text(5.2, 2.78, f"{L} blocks, one after the other", ha="center", va="center", fontsize=12, color=INK)
+    circle = dict(boxstyle="circle,pad=0.15", fc="white", ec=BLUE, lw=2)
+    for y, name, color in [(3.1, "attention", PURPLE), (4.5, "MLP", GREEN)]:
+        ax.plot([3.1, 5.2, 5.2, 3.4], [y, y, y + 1.0, y + 1.0], color=INK, lw=1.5, zorder=2)
+        _arrow(ax, (4.2, y + 1.0), (3.3, y + 1.0))
+        _box(ax, 4.2, y + 0.22, 2.0, 0.56, name, color)
+        ax.text(3.1, y + 1.0, "+", ha="center", va="center", fontsize=14, bbox=circle, zorder=5)
+    for start, end in [((4.6, 0.6), (4.6, 1.2)), ((4.6, 7.14), (4.6, 7.56)), ((4.6, 8.39), (4.6, 8.81))]:
+        _arrow(ax, start, end)
+    ax.text(2.1, -0.35, "shape after it", ha="right", fontsize=11, color=GREY)
+    ax.text(7.1, -0.35, "parameters", ha="left", fontsize=11, color=GREY)
+    ax.text(4.6, 0.35, "tokens", ha="center", va="center", fontsize=12, color=INK)
+    ax.text(2.1, 0.35, "(B, T)", ha="right", va="center", fontsize=12, color=INK)
     total = V * C + N * C + L * block + 2 * C
-    ax.text(4.6, 8.35, "logits: one score for each possible next token", ha="center", fontsize=12, color=INK)
-    ax.text(7.1, 8.35, f"{total:,} in all", ha="left", fontsize=12, weight="bold", color=INK)
-    _arrow(ax, (4.6, 7.7), (4.6, 8.1))
-    ax.set(xlim=(0.2, 11), ylim=(8.6, -0.7))
+    ax.text(4.6, 9.15, "logits: one score for each possible next token", ha="center", fontsize=12, color=INK)
+    ax.text(7.1, 9.15, f"{total:,} in all", ha="left", fontsize=12, weight="bold", color=INK)
+    ax.set(xlim=(0.2, 11), ylim=(9.4, -0.6))
     ax.axis("off")
     show(
         fig,
-        f"The whole of GPT-2 from top to bottom: tokens (B, T); wte looked up and wpe added, (B, T, {C}); {L} blocks, each of "
-        "which adds attention and then the MLP to what it gets; ln_f; the product with wte again, which gives logits for "
-        "each token of the vocabulary. Beside each part stand its shape and its number of parameters.",
-        "GPT-2 small, all of it. Between the look-up and the logits the shape never changes: every part reads vectors of one "
-        "size and hands on vectors of the same size. That's why you can stack as many blocks as you like.",
+        f"The whole of GPT-2 from top to bottom: tokens (B, T); wte looked up and wpe added, (B, T, {C}); {L} blocks, through "
+        "which a line runs that attention and then the MLP read and add to; ln_f; the product with wte again, which gives "
+        "logits for each token of the vocabulary. Beside each part stand its shape and its number of parameters.",
+        "GPT-2 small, all of it. On the blue line, each token has one vector, and attention and the MLP only ever add to it. "
+        "Its size never changes, so you can stack as many blocks as you like.",
     )
 
 
@@ -125,15 +131,15 @@ def gradient_near_the_top(depths: Sequence[int], sizes: Mapping[str, Sequence[fl
     ax.set(
         xlabel="blocks in the stack",
         ylabel="gradient of the last matrix",
-        xlim=(0.9 * depths[0], 2 * depths[-1]),
+        xlim=(0.9 * depths[0], 1.55 * depths[-1]),
     )
     show(
         fig,
         "The gradient of the last matrix in fresh stacks of 6, 12, 24 and 48 blocks, both axes logarithmic. With "
         "post-norm the line is nearly flat; with pre-norm it falls about as a dotted line does that falls with the root of "
         "the depth.",
-        "How hard the first training step pulls at the last matrix, before any training. Post-norm: as hard in a deep stack "
-        "as in a shallow one. Pre-norm: less, the deeper the stack (dotted: in proportion to 1/√L).",
+        "How hard the very first training step pulls on the last matrix (mean of three draws). Post-norm: about as hard in a "
+        "deep stack as in a shallow one. Pre-norm: less, the deeper the stack (dotted: in proportion to 1/√L).",
     )
 
 
@@ -181,8 +187,8 @@ def broken_blocks(surprises: Mapping[str, Sequence[float]], whole: float, blind:
         fig,
         "Bars: the surprise of the model when one of its blocks is broken. With a block left out it stays near that of the "
         "whole model, except for block 0; with its plus sign left out it is far above that, except for block 0.",
-        "Leave out what a block adds, and little changes. Let it replace the stream, and much is lost. Only with "
-        "block 0 is it the other way around.",
+        "Leave out what a block adds, and little changes. Let it replace the stream, and much is lost. Block 0 is the "
+        "exception: there it's the other way around.",
     )
 
 
