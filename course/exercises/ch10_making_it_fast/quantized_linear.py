@@ -7,9 +7,9 @@ from course.exercises.common import numbers as normal
 
 
 def cases():
-    """Three numbers by hand, a matrix that isn't square, a scale of inf, one as large each way, bfloat16.
+    """Three numbers by hand, not square, one where scaling first shows, a scale of inf, square, bfloat16.
 
-    Only a product that is scaled afterwards comes out as inf; 0 * inf in the weights would be NaN. There is
+    Rounded scaled weights don't cancel to 0, whole numbers do. Only a product that is scaled afterwards comes out as inf; 0 * inf in the weights would be NaN. There is
     a single scale with it, so that a product with a diagonal matrix of the scales is right too.
     """
     whole = (40 * normal(4, 5, seed=7)).round().clamp(-127, 127).to(torch.int8)
@@ -23,6 +23,12 @@ def cases():
             torch.tensor([10.0, 20.0]),
         ),
         (normal(3, 5, seed=10), whole, normal(4, seed=11).abs() / 50, normal(4, seed=12)),
+        (  # in units the sum is exactly 0
+            torch.tensor([[50000.0, -70000.0, 10000.0]]),
+            torch.tensor([[101, 80, 55]], dtype=torch.int8),
+            torch.tensor([0.7]),
+            torch.tensor([10.0]),
+        ),
         (
             torch.tensor([[1.0, 2.0, 3.0]]),
             torch.tensor([[2, 0, 1]], dtype=torch.int8),
