@@ -449,7 +449,7 @@ def try_attention(config: GPT2Config) -> list[Trial]:
     ]
 
 
-# A block in one function: for one token, every call of Python counts
+# A block in one function: for one token, every Python call counts
 MATRICES = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")  # of a block, in the order of their use
 
 

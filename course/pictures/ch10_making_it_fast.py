@@ -11,38 +11,68 @@ from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, show
 WORK = (BLUE, ORANGE, GREEN, PALE)
 
 
-def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
-    """Draw the seconds of several runs by kind of work, each run as a bar of 100%."""
+def bars_of_work(profiles: dict[str, dict[str, float]], sizes: Callable[[dict[str, float]], dict]) -> tuple:
+    """Draw each run as a bar of the sizes of its kinds of work; return the figure, its axes and the bars' ends."""
     fig, ax = plt.subplots(figsize=(8, 0.7 * len(profiles) + 1.3))
-    for i, parts in enumerate(profiles.values()):
-        total, left = sum(parts.values()), 0.0
-        for color, (kind, seconds) in zip(WORK, parts.items()):
-            share = 100 * seconds / total
-            ax.barh(i, share, left=left, color=color, height=0.6, label=kind if i == 0 else None)
-            if share >= 7:
-                dark = color in (BLUE, GREEN)
+    bars = [sizes(parts) for parts in profiles.values()]
+    ends = [sum(bar.values()) for bar in bars]
+    for i, bar in enumerate(bars):
+        left = 0.0
+        for color, (kind, size) in zip(WORK, bar.items()):
+            ax.barh(i, size, left=left, color=color, height=0.6, label=kind if i == 0 else None)
+            if size >= 0.07 * max(ends):
+                ink = "w" if color in (BLUE, GREEN) else "k"
                 ax.text(
-                    left + share / 2,
+                    left + size / 2,
                     i,
-                    f"{share:.0f}%",
+                    f"{size:.{0 if max(ends) > 99 else 1}f}",
                     ha="center",
                     va="center",
-                    color="w" if dark else "k",
+                    color=ink,
                 )
-            left += share
-        ax.text(102, i, f"{1000 * total:.1f} ms", va="center")
+            left += size
     ax.set_yticks(range(len(profiles)), list(profiles))
-    ax.set(xlim=(0, 118), xticks=[0, 25, 50, 75, 100], xlabel="share of the time (%)")
+    ax.set_xlim(0, 1.18 * max(ends))
     ax.invert_yaxis()
-    fig.legend(
-        *ax.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, fontsize=10
+    return fig, ax, ends
+
+
+def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
+    """Draw the seconds of several runs by kind of work, each run as a bar of 100%."""
+    whole = [sum(parts.values()) for parts in profiles.values()]
+    fig, ax, _ = bars_of_work(
+        profiles, lambda parts: {k: 100 * t / sum(parts.values()) for k, t in parts.items()}
     )
+    for label in ax.texts:
+        label.set_text(label.get_text() + "%")
+    for i, seconds in enumerate(whole):
+        ax.text(102, i, f"{1000 * seconds:.1f} ms", va="center")
+    ax.set(xticks=[0, 25, 50, 75, 100], xlabel="share of the time (%)")
+    fig.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=10)
     show(
         fig,
         "A bar of 100 percent for each run: " + ", ".join(profiles) + ". Each is divided into the shares of "
         "the matrix products, the attention, norms with GELU and sums, and everything else.",
         "Every bar is one run of a model, cut up by kind of work. The gray end is what's left over: Python "
         "between the calls, views, copies into the cache.",
+    )
+
+
+def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -> None:
+    """Draw the milliseconds of two runs by kind of work, on one axis, with what memory allows each of them."""
+    fig, ax, ends = bars_of_work(profiles, lambda parts: {k: 1000 * t for k, t in parts.items()})
+    for i, (end, floor) in enumerate(zip(ends, floors)):
+        ax.text(end + 0.02 * max(ends), i, f"{end:.1f} ms", va="center")
+        label = None if i else "what memory allows"
+        ax.plot([1000 * floor] * 2, [i - 0.4, i + 0.4], color=INK, lw=2.5, label=label)
+    ax.set_xlabel("ms per token")
+    fig.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10)
+    show(
+        fig,
+        "A bar of milliseconds for each run: " + ", ".join(profiles) + ". Each is divided into the matrix "
+        "products, the attention, norms with GELU and sums, and everything else. A mark shows what memory allows.",
+        "The same step twice, on one axis of milliseconds. In the lower bar, gray has work of its own: the casts from one "
+        "dtype to another, and picking the 64 logits that `fast` makes once more.",
     )
 
 
@@ -64,10 +94,10 @@ def roofline(
     ):
         ax.text(x, 0.03, waits_for, transform=ax.get_xaxis_transform(), ha=side, fontsize=11, color=INK)
     for number, (name, (intensity, reached)) in enumerate(points.items(), start=1):
-        ax.plot(intensity, reached / 1e9, "o", color=BLUE, ms=15, mec="w", label=f"{number}  {name}")
-        ax.text(intensity, reached / 1e9, str(number), color="w", ha="center", va="center", fontsize=10)
+        ax.plot(intensity, reached / 1e9, "o", color=BLUE, ms=6, label=f"{number}  {name}")
+        ax.annotate(str(number), (intensity, reached / 1e9), (7, -11), textcoords="offset points", color=BLUE)
     ax.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="billion operations per second")
-    ax.legend(loc="upper left", frameon=False, fontsize=10, markerscale=0.6)
+    ax.legend(loc="upper left", frameon=False, fontsize=10)
     show(
         fig,
         "A roofline on logarithmic axes: a line that rises with the operations per byte and then is flat, and "
@@ -197,7 +227,7 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
         if name in floors:
             ax.plot(1000 * floors[name], i, "|", color=ORANGE, ms=20, mew=3)
     ax.plot([], [], "|", color=ORANGE, ms=14, mew=3, label="what memory allows")
-    ax.legend(frameon=False, loc="lower right", fontsize=10)
+    fig.legend(frameon=False, loc="outside upper right", fontsize=10)
     ax.set_yticks(range(len(times)), list(times))
     ax.set(xscale="log", xlabel="ms per token (logarithmic)")
     ax.set_xlim(right=ax.get_xlim()[1] * 1.6)
