@@ -6,7 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from operator import attrgetter
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -79,13 +79,8 @@ def private_operator(name: str) -> Callable[..., torch.Tensor]:
 
 
 # An int8 product by FBGEMM, a library that comes with torch
-def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply vectors in one byte with int8 weights, as FBGEMM does. Private operators of torch.
-
-    FBGEMM maps the smallest of all the numbers that it's given to 0 and the largest to 255 (and keeps 0
-    in between). For one vector that's just right. Of several, each is stretched to 0..1 first.
-    """
-    numbers, scale = quantize_rows(weight)
+def by_fbgemm(numbers: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor) -> Callable:
+    """Return FBGEMM's product of float x (M, K) with int8 rows: (x, whether x gets 7 bits) -> (M, N)."""
     multiply = private_operator("ops.quantized.linear_dynamic.default")
     # torch has deprecated these tensors; once they are gone, the next maker is used
     with warnings.catch_warnings():
@@ -94,19 +89,49 @@ def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
             numbers.contiguous(), scale.double(), torch.zeros(len(scale), dtype=torch.int64), 0
         )
     packed = private_operator("ops.quantized.linear_prepack")(stored, bias)
+    return lambda x, seven_bits: multiply(x, packed, seven_bits)
+
+
+@lru_cache
+def needs_seven_bits() -> bool:
+    """Tell whether FBGEMM adds pairs of products in 16 bits here, where two large ones overflow.
+
+    It does on processors without VNNI, which was made for such sums.
+    """
+    largest = torch.full((32, 64), 127, dtype=torch.int8)
+    sums = by_fbgemm(largest, torch.ones(32), torch.zeros(32))(torch.ones(1, 64), False)
+    return not torch.allclose(sums, torch.tensor(64 * 127.0), rtol=0.01)
+
+
+def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply vectors in one byte with int8 weights, as FBGEMM does. Private operators of torch.
+
+    FBGEMM maps the smallest of all the numbers that it's given to 0 and the largest to 255, or to 127 where
+    it `needs_seven_bits` (and keeps 0 in between). For one vector that's just right. Of several, each is
+    stretched to 0..1 first.
+    """
+    numbers, scale = quantize_rows(weight)
+    multiply, seven_bits = by_fbgemm(numbers, scale, bias), needs_seven_bits()
     sums = numbers.sum(dim=1) * scale  # what a row of ones gives, without the bias
 
     def product(x: torch.Tensor) -> torch.Tensor:
         x = x.float()
         if x.numel() == x.shape[-1]:
-            return multiply(x, packed)
+            return multiply(x, seven_bits)
         low = x.amin(dim=-1, keepdim=True)
         span = x.amax(dim=-1, keepdim=True) - low
         span = torch.where(span > 0, span, 1.0)
-        y = multiply((x - low).div_(span), packed).sub_(bias)
+        y = multiply((x - low).div_(span), seven_bits).sub_(bias)
         return y.mul_(span).addcmul_(low, sums).add_(bias)
 
     return product
+
+
+def fbgemm_8_bits(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply as fbgemm_int8, for results that 7 bits would be too coarse for."""
+    if needs_seven_bits():
+        raise NotHere("on this processor, FBGEMM's vectors have only 7 bits")
+    return fbgemm_int8(weight, bias)
 
 
 # An int8 product of torch's own
@@ -295,7 +320,7 @@ class Kind:
 KINDS = {
     "float32": Kind((float32_in_parts, onednn), (float32_in_parts, onednn), cache_dtype=torch.float32),
     "float16": Kind(FLOAT16, FLOAT16),
-    "bfloat16": Kind(BFLOAT16, INT8, shortlist=True),
+    "bfloat16": Kind(BFLOAT16, (fbgemm_8_bits, *INT8[1:]), shortlist=True),
     "int8": Kind((*INT8, *FLOAT16, onednn_bfloat16), INT8, shortlist=True, bfloat16_attention=True),
 }
 

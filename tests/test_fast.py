@@ -646,9 +646,27 @@ def test_int8_products_are_off_by_the_rounding_alone(rows, processor):
         except module.NotHere:
             continue  # not in this torch
         got = product(x)
-        assert got.dtype == torch.float32 and error(got, want) < 0.015, make  # a vector's numbers have 8 bits
+        assert got.dtype == torch.float32 and error(got, want) < 0.015, (
+            make
+        )  # a vector's numbers have 8 bits, or 7
     got = int8_product(weight, bias)[0](torch.full((rows, 64), 0.3))  # nothing to stretch
     assert torch.allclose(got, 0.3 * (numbers * scale[:, None]).sum(1) + bias, atol=0.2)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_where_pairs_of_products_overflow_vectors_get_seven_bits(monkeypatch, rows):
+    needed = module.needs_seven_bits()  # as it is here
+    generator = torch.Generator().manual_seed(6)
+    x, weight = torch.rand(rows, 64, generator=generator), torch.rand(96, 64, generator=generator)
+    want = x @ weight.T  # large numbers of one sign, whose sums overflow first
+    errors = {}
+    for seven_bits in (False, True):
+        monkeypatch.setattr(module, "needs_seven_bits", lambda bits=seven_bits: bits)
+        try:
+            errors[seven_bits] = error(module.fbgemm_int8(weight, torch.zeros(96))(x), want)
+        except module.NotHere as reason:
+            pytest.skip(str(reason))
+    assert errors[True] < 0.01 and (errors[False] > 0.01) == needed
 
 
 def test_unknown_weights_and_other_dtypes_are_refused(model):
