@@ -128,9 +128,9 @@ def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
 
 
 def fbgemm_8_bits(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply as fbgemm_int8, for results that 7 bits would be too coarse for."""
+    """Multiply as fbgemm_int8 where vectors get 8 bits; 7 are too coarse for what `fast` promises."""
     if needs_seven_bits():
-        raise NotHere("on this processor, FBGEMM's vectors have only 7 bits")
+        raise NotHere("FBGEMM would give vectors only 7 bits on this processor")
     return fbgemm_int8(weight, bias)
 
 
@@ -303,7 +303,7 @@ def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
 # What is tried for each kind of weights, and who wins
 FLOAT16 = (fbgemm_float16, plain_float16)  # 11 bits of precision; a weight may be too large for it
 BFLOAT16 = (onednn_bfloat16, plain_bfloat16)  # 8 bits of precision, for the vectors too
-INT8 = (fbgemm_int8, aten_int8, plain_int8, int8_as_bfloat16)
+INT8 = (fbgemm_8_bits, aten_int8, plain_int8, int8_as_bfloat16)
 
 
 @dataclass(frozen=True)
@@ -320,7 +320,7 @@ class Kind:
 KINDS = {
     "float32": Kind((float32_in_parts, onednn), (float32_in_parts, onednn), cache_dtype=torch.float32),
     "float16": Kind(FLOAT16, FLOAT16),
-    "bfloat16": Kind(BFLOAT16, (fbgemm_8_bits, *INT8[1:]), shortlist=True),
+    "bfloat16": Kind(BFLOAT16, INT8, shortlist=True),
     "int8": Kind((*INT8, *FLOAT16, onednn_bfloat16), INT8, shortlist=True, bfloat16_attention=True),
 }
 

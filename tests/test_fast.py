@@ -32,7 +32,7 @@ from gpt2lib import (
 module = importlib.import_module("gpt2lib.fast")
 fast, quantize_rows, quantized_linear = module.fast, module.quantize_rows, module.quantized_linear
 LIMIT = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 3e-2, "int8": 3e-2}  # relative error of the logits
-PRIVATE = ("onednn", "onednn_bfloat16", "fbgemm_float16", "fbgemm_int8", "aten_int8")
+PRIVATE = ("onednn", "onednn_bfloat16", "fbgemm_float16", "fbgemm_int8", "fbgemm_8_bits", "aten_int8")
 
 
 def within_bounds(model, weights, tokens):
@@ -230,7 +230,7 @@ def test_weights_may_be_transposed_in_memory(model, weights):
 def test_the_layout_of_a_weight_does_not_cost_the_quick_operator(monkeypatch):
     weight, bias = torch.randn(64, 96).t(), torch.zeros(96)
     assert int8_product(weight, bias)[1] == int8_product(weight.contiguous(), bias)[1]
-    without(monkeypatch, "fbgemm_int8")
+    without(monkeypatch, "fbgemm_8_bits")
     assert int8_product(weight, bias)[1] == int8_product(weight.contiguous(), bias)[1]
 
 
@@ -406,7 +406,7 @@ def test_a_slow_machine_is_not_kept_waiting(clock):
 
 
 def test_the_report_says_what_was_taken_and_why_not(model, monkeypatch):
-    without(monkeypatch, "fbgemm_int8")
+    without(monkeypatch, "fbgemm_8_bits")
     with torch.no_grad():
         model.h[1].mlp.c_fc.weight[:, 3] *= 1000  # too coarse in bytes
     prefer(monkeypatch, "plain_int8")
