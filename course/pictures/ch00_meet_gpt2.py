@@ -96,7 +96,7 @@ def who_looks_at_whom() -> None:
         ("original: both", both, "the cat sat die Katze saß".split()),
     ]
     fig, axes = plt.subplots(1, 3, figsize=(8, 3.9), width_ratios=(4, 4, 5))
-    for ax, (title, may, labels) in zip(axes, tables):
+    for ax, (title, may, labels) in zip(axes, tables, strict=True):
         for i, row in enumerate(may):
             for j, allowed in enumerate(row):
                 color = (PALE, BLUE, ORANGE)[allowed]

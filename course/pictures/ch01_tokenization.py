@@ -1,6 +1,7 @@
 """The figures of chapter 1: merging step by step, merges as a tree, texts cut into tokens."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -88,7 +89,7 @@ def merge_trees(words: Mapping[str, Sequence[bytes]], merges: Sequence[Pair], ca
                 bbox=dict(boxstyle="round,pad=0.22", fc=color, ec="white"))  # fmt: skip
         return x, y
 
-    for ax, (title, symbols) in zip(axes[0], words.items()):
+    for ax, (title, symbols) in zip(axes[0], words.items(), strict=True):
         start = 0
         for symbol in symbols:
             draw(ax, symbol, start, True)
@@ -129,7 +130,7 @@ def tokens_per_byte(curves: Mapping[str, Mapping[int, float]], gpt2: tuple[int, 
     merges and what they make of the last of the texts.
     """
     fig, ax = plt.subplots(figsize=(7.6, 3.4))
-    for (name, curve), color in zip(curves.items(), (ORANGE, BLUE)):
+    for (name, curve), color in zip(curves.items(), cycle((ORANGE, BLUE))):
         ax.semilogx(list(curve), list(curve.values()), color=color, marker="o", ms=4, lw=2, label=name)
     ax.plot(*gpt2, "o", color=GREEN, ms=8)
     ax.annotate("GPT-2", gpt2, (0, 9), textcoords="offset points", ha="center")

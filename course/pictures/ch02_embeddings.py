@@ -1,5 +1,7 @@
 """The figures of chapter 2: a lookup as a product, words on a map, positions, and logits as projections."""
 
+from itertools import cycle
+
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
@@ -26,7 +28,7 @@ def _matrix(axis, numbers: Tensor, title: str, form: str, marked=()) -> None:
 def lookup_as_product(tokens: Tensor, table: Tensor) -> None:
     """Show one-hot vectors times a table: the rows that are looked up. tokens (3,), table (5, 3)."""
     picks = torch.nn.functional.one_hot(tokens, len(table)).float()
-    colors = dict(zip(tokens.tolist(), (BLUE, RED, BLUE)))
+    colors = dict(zip(tokens.tolist(), cycle((BLUE, RED, BLUE))))
     fig, axes = plt.subplots(1, 3, figsize=(8.0, 2.9), width_ratios=(5, 3, 3))
     _matrix(axes[0], picks, "one-hot vectors (3 × 5)", "{:.0f}")
     _matrix(axes[1], table, "× table (5 × 3)", "{:.1f}", colors.items())
@@ -54,7 +56,7 @@ def word_map(groups: dict[str, list[str]], vectors: Tensor) -> None:
     share = (S[:2] ** 2).sum() / (S**2).sum()
     words = [word for group in groups.values() for word in group]
     palette = (BLUE, INK, GREEN, RED, "#a21caf", GREY)
-    colors = [color for group, color in zip(groups.values(), palette) for _ in group]
+    colors = [color for group, color in zip(groups.values(), cycle(palette)) for _ in group]
 
     fig, axis = plt.subplots(figsize=(8.0, 4.8))
     axis.scatter(flat[:, 0], flat[:, 1], s=0)
@@ -125,7 +127,7 @@ def positions_alike(cosines: Tensor, rows: tuple[int, ...] = (3, 100, 300)) -> N
     left.set(xlabel="position", ylabel="position", title="all rows, with all rows")
     fig.colorbar(image, ax=left, shrink=0.8, label="cosine")
     others = cosines.clone().fill_diagonal_(float("nan"))
-    for row, color in zip(rows, (GREEN, BLUE, RED)):
+    for row, color in zip(rows, cycle((GREEN, BLUE, RED))):
         right.plot(others[row], color=color, lw=1, label=f"row {row}")
     right.axhline(0, color=GREY, lw=1)
     right.set(xlabel="position", ylim=(-0.3, 0.7), title="three rows, with all others")
@@ -150,7 +152,7 @@ def logits_as_projections(x: Tensor, rows: Tensor) -> None:
     ends = torch.stack([-0.5 * direction, 3.2 * direction])
     left.plot(ends[:, 0], ends[:, 1], color=GREY, lw=1, ls=":")
     arrow = {"arrowstyle": "-|>", "lw": 2.5, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 16}
-    for i, (row, color) in enumerate(zip(rows, colors)):
+    for i, (row, color) in enumerate(zip(rows, cycle(colors))):
         foot = (row @ direction) * direction
         left.plot([row[0], foot[0]], [row[1], foot[1]], color=color, lw=1.5, ls="--")
         left.plot(*foot.tolist(), "o", color=color, ms=7)

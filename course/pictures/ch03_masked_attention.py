@@ -1,6 +1,7 @@
 """The pictures of chapter 3."""
 
 import math
+from itertools import cycle
 
 import torch
 from matplotlib import pyplot as plt
@@ -26,7 +27,7 @@ def label_tokens(ax, rows: list[str], columns: list[str]) -> None:
 def same_start(beginnings: list[str], vectors: list, predictions: list, tokenizer) -> None:
     """Draw, per beginning, the last token's vector (C,) and the five most likely next tokens of (V,)."""
     fig, axes = plt.subplots(2, 2, figsize=(8, 3.6), width_ratios=(1.2, 1))
-    for (left, right), beginning, vector, shares in zip(axes, beginnings, vectors, predictions):
+    for (left, right), beginning, vector, shares in zip(axes, beginnings, vectors, predictions, strict=True):
         left.imshow(vector[None, :32], cmap=SIGNED, vmin=-0.4, vmax=0.4, aspect="auto")
         left.set(
             yticks=[], xticks=[], title=f"“{beginning}”", xlabel="vector of the last token, first 32 numbers"
@@ -51,9 +52,9 @@ def weighted_sum(words: list[str], query, keys, values, shares, meanings: tuple[
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.7), width_ratios=(1.25, 1))
     two = "{:g}, {:g}".format
     left.text(1.2, -0.75, f"query of “{words[-1]}”: {two(*query.tolist())}", color=BROWN, ha="center")
-    for x, head in zip((0, 1.2, 2.65, 4.0), ("folder", "key", "share", "value")):
+    for x, head in zip((0, 1.2, 2.65, 4.0), ("folder", "key", "share", "value"), strict=True):
         left.text(x, 0, head, ha="center", color=GREY)
-    for i, (word, color) in enumerate(zip(words, WORDS)):
+    for i, (word, color) in enumerate(zip(words, cycle(WORDS))):
         y = i + 1
         left.text(0, y, word, ha="center", va="center", color=color, weight="bold")
         left.text(1.2, y, two(*keys[i].tolist()), ha="center", va="center")
@@ -64,7 +65,7 @@ def weighted_sum(words: list[str], query, keys, values, shares, meanings: tuple[
     left.set(xlim=(-0.6, 4.5), ylim=(len(words) + 0.6, -1.2))
     left.axis("off")
     at = torch.zeros(2)
-    for word, color, share, value in zip(words, WORDS, shares, values):
+    for word, color, share, value in zip(words, cycle(WORDS), shares, values):
         right.plot(*value, "o", color=color, ms=5)
         side = {"ha": "right", "xytext": (-7, 4)} if value[0] == 0 else {"xytext": (6, 4)}
         right.annotate(word, value.tolist(), textcoords="offset points", color=color, **side)
@@ -79,7 +80,7 @@ def weighted_sum(words: list[str], query, keys, values, shares, meanings: tuple[
                 arrowprops={"arrowstyle": "-|>", "color": color, "lw": 2, "shrinkA": 0, "shrinkB": 0},
             )
         at = tip
-    right.plot(*zip((0, 0), at.tolist()), "--", color=ORANGE, lw=2, zorder=1)
+    right.plot(*zip((0, 0), at.tolist(), strict=True), "--", color=ORANGE, lw=2, zorder=1)
     right.plot(*at, "o", mfc="none", mec=ORANGE, mew=2, ms=11)
     right.text(at[0] + 0.5, at[1] + 0.3, "the mixture", color=BROWN, va="center")
     right.set(xlim=(-4.2, 11), ylim=(-0.8, 9.4), xlabel=meanings[0], ylabel=meanings[1])
@@ -108,7 +109,7 @@ def spreading_scores(widths, raw: list[float], divided: list[float], shares: dic
     left.set_yticks(widths, widths)
     left.minorticks_off()
     top = []
-    for (name, p), color, marker in zip(shares.items(), (ORANGE, BLUE), "os"):
+    for (name, p), color, marker in zip(shares.items(), cycle((ORANGE, BLUE)), cycle("os")):
         typical = p.sort(dim=-1, descending=True).values.median(dim=0).values
         top.append(typical[0].item())
         right.plot(range(1, p.shape[1] + 1), typical, marker + "-", color=color, label=name, ms=5)
@@ -153,7 +154,7 @@ def three_masks(sentence: list[str], masks: dict[str, torch.Tensor]) -> None:
 def from_products_to_shares(words: list[str], tables: dict[str, torch.Tensor]) -> None:
     """Draw four tables (T, T); -inf and what is hidden in the last one stay white."""
     fig, axes = plt.subplots(2, 2, figsize=(6.6, 6.0))
-    for ax, digits, (title, table) in zip(axes.flat, (2, 4, 4, 2), tables.items()):
+    for ax, digits, (title, table) in zip(axes.flat, (2, 4, 4, 2), tables.items(), strict=True):
         last = table is list(tables.values())[-1]
         ax.imshow(table.masked_fill(table.isinf(), 0), cmap=SHARES, vmin=0, vmax=1)
         for r, row in enumerate(table.tolist()):
@@ -175,7 +176,9 @@ def from_products_to_shares(words: list[str], tables: dict[str, torch.Tensor]) -
 def noise_learned(losses: dict[str, list[float]], level: float, shares: torch.Tensor) -> None:
     """Draw two loss curves and a table of shares (T, T)."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), width_ratios=(1.9, 1))
-    for (name, curve), color, ink, height in zip(losses.items(), (BLUE, ORANGE), (BLUE, BROWN), (2.95, 1.1)):
+    for (name, curve), color, ink, height in zip(
+        losses.items(), (BLUE, ORANGE), (BLUE, BROWN), (2.95, 1.1), strict=True
+    ):
         left.plot(curve, color=color, lw=1.3)
         left.text(149, height, name, color=ink, ha="right")
     left.axhline(level, color=GREY, lw=1, ls="--")
@@ -212,7 +215,7 @@ def split_and_view(cells: torch.Tensor, right_way: torch.Tensor, wrong_way: torc
 
     fig, axes = plt.subplots(2, 1, figsize=(8, 4.4))
     titles = ("right: cut each row, then collect", "wrong: one view straight to (H, T, D)")
-    for ax, heads, title in zip(axes, (right_way, wrong_way), titles):
+    for ax, heads, title in zip(axes, (right_way, wrong_way), titles, strict=True):
         draw(ax, 0, cells)
         for h in range(3):
             draw(ax, 8.6 + 2.6 * h, heads[h])
@@ -258,7 +261,7 @@ def layer_shapes() -> None:
     arrow(middle, 0.2, middle, 0.55)
     box(middle, 0.9, 2.4, "c_attn", ORANGE)
     shape(5.6, 0.9, "(B, T, 3C): q, k, v side by side")
-    for x, name in zip((2.0, 4.2, 6.4), "qkv"):
+    for x, name in zip((2.0, 4.2, 6.4), "qkv", strict=True):
         arrow(middle, 1.24, x, 1.66)
         box(x, 2.0, 1.9, f"split_heads({name})", BLUE)
     shape(7.5, 2.0, "(B, H, T, D)")
@@ -294,7 +297,9 @@ def heads_at_work(pieces: list[str], heads: dict[str, tuple]) -> None:
     T = len(pieces)
     fig, axes = plt.subplots(2, 2, figsize=(8.4, 8.6), sharex=True, sharey=True)
     told = []
-    for ax, (habit, (block, head, shares, cells, share, uniform)) in zip(axes.flat, heads.items()):
+    for ax, (habit, (block, head, shares, cells, share, uniform)) in zip(
+        axes.flat, heads.items(), strict=True
+    ):
         image = ax.imshow(shares, cmap=SHARES, vmin=0, vmax=1)
         for r, c in cells.nonzero().tolist():
             ax.add_patch(Rectangle((c - 0.5, r - 0.5), 1, 1, fill=False, edgecolor=RED, lw=1.3))

@@ -1,6 +1,7 @@
 """The figures of chapter 5: the whole model, signals that fade, a block, gradients near the top, the stream."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
@@ -74,7 +75,7 @@ def whole_model(config: GPT2Config) -> None:
 def fading(spreads: Mapping[str, Sequence[float]]) -> None:
     """Draw the spread of a signal after each matrix, on a logarithmic axis, a line for each name."""
     fig, ax = plt.subplots(figsize=(8.2, 3.4))
-    for (name, spread), color in zip(spreads.items(), (BLUE, GREEN, RED)):
+    for (name, spread), color in zip(spreads.items(), cycle((BLUE, GREEN, RED))):
         ax.semilogy(spread, color=color, lw=2)
         _name_at_end(ax, name, len(spread) - 1, spread[-1], color)
     ax.set(xlabel="matrix", ylabel="standard deviation", xlim=(0, 63), xticks=range(0, 49, 12))
@@ -120,7 +121,7 @@ def one_block() -> None:
 def gradient_near_the_top(depths: Sequence[int], sizes: Mapping[str, Sequence[float]]) -> None:
     """Draw, for stacks of several depths, the gradient that the last matrix gets; `sizes` are post and pre."""
     fig, ax = plt.subplots(figsize=(7.6, 3.5))
-    for (name, size), color, marker in zip(sizes.items(), (RED, BLUE), ("s", "o")):
+    for (name, size), color, marker in zip(sizes.items(), cycle((RED, BLUE)), cycle(("s", "o"))):
         ax.loglog(depths, size, marker=marker, color=color, lw=2)
         _name_at_end(ax, name, depths[-1], size[-1], color, away=9)
     pre = list(sizes.values())[1]
@@ -146,7 +147,7 @@ def gradient_near_the_top(depths: Sequence[int], sizes: Mapping[str, Sequence[fl
 def stream_growth(curves: Mapping[str, Sequence[float]]) -> None:
     """Draw how large the stream is after each block, as a multiple of its size at the start."""
     fig, ax = plt.subplots(figsize=(7.6, 3.2))
-    for (name, sizes), color in zip(curves.items(), (BLUE, RED)):
+    for (name, sizes), color in zip(curves.items(), cycle((BLUE, RED))):
         ax.plot(sizes, color=color, lw=2)
         _name_at_end(ax, name, len(sizes) - 1, sizes[-1], color)
     longest = max(map(len, curves.values()))
@@ -173,7 +174,7 @@ def broken_blocks(surprises: Mapping[str, Sequence[float]], whole: float, blind:
     `whole` is that of the whole model and `blind` that of blind guessing.
     """
     fig, ax = plt.subplots(figsize=(7.6, 3.4))
-    for shift, (name, surprise), color in zip((-0.2, 0.2), surprises.items(), (SKY, RED)):
+    for shift, (name, surprise), color in zip((-0.2, 0.2), surprises.items(), (SKY, RED), strict=True):
         places = [at + shift for at in range(len(surprise))]
         ax.bar(places, surprise, 0.38, color=color, label=name)
     right = len(surprise) - 0.4

@@ -1,5 +1,7 @@
 """The figures of chapter 6: a distribution and its tail, repeats, temperature, where top-p cuts, all three in a row."""
 
+from itertools import cycle
+
 from matplotlib import pyplot as plt
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -49,7 +51,7 @@ def repeats(pieces: list[str], seen: list[bool], caption: str, width: int = 55) 
 def temperatures(curves: dict[float, Tensor]) -> None:
     """Show the probabilities at several temperatures, sorted, on logarithmic axes."""
     fig, ax = plt.subplots(figsize=(6.6, 3.8))
-    for (t, chances), color in zip(curves.items(), (BLUE, GREEN, RED)):
+    for (t, chances), color in zip(curves.items(), cycle((BLUE, GREEN, RED))):
         ranked = chances.sort(descending=True).values
         ax.plot(range(1, len(ranked) + 1), ranked, color=color, lw=2.5, label=f"t = {t}")
     ax.set(xscale="log", yscale="log", ylim=(1e-7, 1), xlabel="rank of the token", ylabel="probability")
@@ -69,7 +71,7 @@ def cumulative(curves: dict[str, Tensor], p: float, k: int) -> None:
     """Show how the probabilities of the most likely tokens add up, and where top-p and top-k cut."""
     fig, ax = plt.subplots(figsize=(6.6, 4.4))
     told = []
-    for (prompt, chances), color in zip(curves.items(), (BLUE, GREEN, PURPLE)):
+    for (prompt, chances), color in zip(curves.items(), cycle((BLUE, GREEN, PURPLE))):
         sums = chances.sort(descending=True).values.cumsum(0)
         n = int((sums < p).sum()) + 1
         ranks = range(1, len(sums) + 1)
@@ -144,7 +146,7 @@ def on_a_line(labels: list[str], chances: Tensor, darts: Tensor, hit: Tensor) ->
 def surprises(beginning: str, texts: dict[str, Tensor]) -> None:
     """Show how likely each token was in some continuations of a beginning: the probabilities (n,) of each text."""
     fig, axes = plt.subplots(len(texts), 1, figsize=(6.4, 1.55 * len(texts) + 0.4), sharex=True, sharey=True)
-    for ax, (text, chances), color in zip(axes, texts.items(), (ORANGE, BLUE, GREEN)):
+    for ax, (text, chances), color in zip(axes, texts.items(), cycle((ORANGE, BLUE, GREEN))):
         ax.bar(range(1, len(chances) + 1), chances, width=0.8, color=color)
         ax.set_title(text.replace("\n", " ")[:54] + " …", fontsize=12)
         ax.set(ylim=(0, 1), yticks=[0, 1])

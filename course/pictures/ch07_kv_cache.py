@@ -1,6 +1,7 @@
 """The figures of chapter 7: rows per step, what a new token needs, memory that fills, masks, costs, a slid window, padding."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import torch
 from matplotlib import pyplot as plt
@@ -20,7 +21,7 @@ def rows_per_step(prompt: int = 4, steps: int = 8) -> None:
     """Draw which tokens each step of writing computes, without a cache and with one."""
     fig, axes = plt.subplots(1, 2, figsize=(6.8, 3.9), sharey=True)
     sums = []
-    for ax, cached in zip(axes, (False, True)):
+    for ax, cached in zip(axes, (False, True), strict=True):
         total = 0
         for step in range(steps):
             length = prompt + step
@@ -190,7 +191,7 @@ def work(lengths: Sequence[int], without: Sequence[int], cached: Sequence[int], 
 def memory(names: Sequence[str], groups: Mapping[str, Sequence[float]]) -> None:
     """Draw the weights of some models beside the caches of whole texts, in GiB."""
     fig, ax = plt.subplots(figsize=(6.6, 3.6))
-    for j, ((label, heights), color) in enumerate(zip(groups.items(), (GREY, BLUE, ORANGE))):
+    for j, ((label, heights), color) in enumerate(zip(groups.items(), cycle((GREY, BLUE, ORANGE)))):
         places = [i + 0.28 * (j - 1) for i in range(len(names))]
         ax.bar(places, heights, width=0.26, color=color, label=label)
         for place, height in zip(places, heights):
@@ -209,7 +210,7 @@ def memory(names: Sequence[str], groups: Mapping[str, Sequence[float]]) -> None:
 def sliding_changes(changes: Mapping[str, Sequence[float]]) -> None:
     """Draw by what share the keys and the values of a token change in each layer when the window slides."""
     fig, ax = plt.subplots(figsize=(6.6, 3.4))
-    for j, ((name, shares), color) in enumerate(zip(changes.items(), (BLUE, ORANGE))):
+    for j, ((name, shares), color) in enumerate(zip(changes.items(), cycle((BLUE, ORANGE)))):
         places = [i + 0.38 * (j - 0.5) for i in range(len(shares))]
         ax.bar(places, [100 * share for share in shares], width=0.36, color=color, label=name)
         for place, share in zip(places, shares):

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def surprise(tokens: Sequence[int], chosen: Sequence[float]) -> None:
 def three_rates(curves: Mapping[str, Sequence[float]], vocab_size: int) -> None:
     """Draw the losses of the same loop with several learning rates."""
     fig, ax = plt.subplots(figsize=(6.8, 3.4))
-    for (name, losses), color in zip(curves.items(), (GREY, GREEN, RED)):
+    for (name, losses), color in zip(curves.items(), cycle((GREY, GREEN, RED))):
         seen = [loss for loss in losses if math.isfinite(loss) and loss < 9]
         ax.plot(seen, color=color, lw=2, label=name)
     ax.axhline(math.log(vocab_size), color=GREY, ls=":", lw=1)
@@ -90,7 +91,7 @@ def shares_of_a_batch() -> None:
         )
         axes[1].text(2 * i + 0.9, 2.45, f"process {i + 1}", color=GREY, **boxed)
     axes[1].text(1.95, 0.35, ".grad: the mean of both, in each", **boxed)
-    for ax, title in zip(axes, ("one process, four micro-batches", "two processes")):
+    for ax, title in zip(axes, ("one process, four micro-batches", "two processes"), strict=True):
         ax.set(xlim=(-0.1, 4.0), ylim=(0, 2.7), title=title)
         ax.axis("off")
     show(
@@ -104,11 +105,11 @@ def shares_of_a_batch() -> None:
 def training_run(runs: Mapping[str, tuple], baselines: Mapping[str, float], steps: int) -> None:
     """Draw the training and the held-out losses of several runs, with the losses of models that only count."""
     fig, ax = plt.subplots(figsize=(6.8, 4))
-    for (name, (losses, held_out)), color in zip(runs.items(), (BLUE, PURPLE)):
+    for (name, (losses, held_out)), color in zip(runs.items(), cycle((BLUE, PURPLE))):
         smooth = [sum(losses[max(0, i - 9) : i + 1]) / min(i + 1, 10) for i in range(len(losses))]
         ax.plot(smooth, color=color, lw=1, alpha=0.6, label=f"{name}, in training")
         ax.plot(*zip(*held_out), color=color, lw=2.2, marker="o", ms=4, label=f"{name}, held out")
-    for (name, loss), color in zip(baselines.items(), (GREY, DARK, RED)):
+    for (name, loss), color in zip(baselines.items(), cycle((GREY, DARK, RED))):
         ax.axhline(loss, color=color, ls="--", lw=1)
         ax.text(steps * 1.01, loss, name, color=color, va="center", fontsize=11)
     ax.set(xlim=(0, steps), ylim=(3, 7.3), xlabel="updates", ylabel="loss (nats per token)")
@@ -151,7 +152,7 @@ def dropout_on_tales() -> None:
     stored = json.loads((DATA / "dropout.json").read_text("utf-8"))
     fig, axes = plt.subplots(1, 2, figsize=(6.6, 3.6), sharey=True)
     for ax, (times, runs) in zip(axes, stored["curves"].items()):
-        for (name, curves), color, style in zip(runs.items(), (GREY, GREEN), ("-", "--")):
+        for (name, curves), color, style in zip(runs.items(), cycle((GREY, GREEN)), cycle(("-", "--"))):
             at = stored["every"] * np.arange(len(curves[0]))
             for i, curve in enumerate(curves):
                 ax.plot(at, curve, color=color, lw=2, ls=style, label=None if i else name)
@@ -198,7 +199,7 @@ def album(stored: Mapping) -> None:
     fig, axes = plt.subplots(4, 2, figsize=(6.6, 7.4), sharex=True, sharey=True)
     for ax, (name, losses) in zip(axes.flat, curves.items()):
         ax.plot(losses, color=BLUE, lw=1.2)
-        for level, color in zip(levels, (GREY, DARK)):
+        for level, color in zip(levels, cycle((GREY, DARK))):
             ax.axhline(level, color=color, lw=0.8, ls="--")
         ax.set_title(name, fontsize=12)
     axes[0, 0].set(ylim=(0, 10.5))

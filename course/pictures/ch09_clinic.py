@@ -1,6 +1,7 @@
 """The figures of chapter 9: losses, who moves whose logits, and curves of trainings that went wrong."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import torch
 from matplotlib import pyplot as plt
@@ -31,7 +32,7 @@ def losses(curves: Mapping[str, Sequence[float]], limit: float) -> None:
     """Draw the losses of trainings, one line each, and the limit of the language."""
     fig, ax = plt.subplots(figsize=(6.6, 4))
     styles = [(BLUE, "-"), (ORANGE, "-"), (BLACK, "-"), (RED, (0, (2, 2)))]  # 2 and 4 take the same course
-    for (name, curve), (color, style) in zip(curves.items(), styles):
+    for (name, curve), (color, style) in zip(curves.items(), cycle(styles)):
         smooth = [sum(curve[max(0, i - 9) : i + 1]) / min(i + 1, 10) for i in range(len(curve))]
         ax.plot(smooth, color=color, ls=style, lw=2, label=name)
     ax.axhline(limit, color=GREY, ls="--", lw=1.5)
@@ -50,7 +51,7 @@ def losses(curves: Mapping[str, Sequence[float]], limit: float) -> None:
 
 def _maps(maps: Mapping[str, torch.Tensor], size: tuple, what: str, moves: str, ticks: range, floor: float):
     """Draw tables of how far something moves, two in a row, on one scale; return the figure and its axes."""
-    fig, axes = plt.subplots(len(maps) // 2, 2, figsize=size, sharex=True, sharey=True)
+    fig, axes = plt.subplots((len(maps) + 1) // 2, 2, figsize=size, sharex=True, sharey=True)
     for ax, (name, moved) in zip(axes.flat, maps.items()):
         image = ax.imshow(moved.clamp(min=floor), norm=LogNorm(floor, 10))
         ax.set(title=name, xticks=ticks, yticks=ticks)
@@ -78,7 +79,7 @@ def rows_of_one_letter(rows: Mapping[str, torch.Tensor], letters: str) -> None:
     """Draw the logits of some letters at each position of a text of equal letters: rows (T, V) of each model."""
     fig, axes = plt.subplots(1, len(rows), figsize=(6.8, 3.4), sharey=True)
     for ax, (name, logits) in zip(axes, rows.items()):
-        for letter, marker in zip(letters, "osv^"):
+        for letter, marker in zip(letters, cycle("osv^")):
             label = "space" if letter == " " else letter
             size = 7 if letter == letters[0] else 3.5  # the first shows behind another
             ax.plot(logits[:, ord(letter)], marker=marker, ms=size, lw=size / 2.5, label=label)
@@ -100,7 +101,7 @@ def rows_of_one_letter(rows: Mapping[str, torch.Tensor], letters: str) -> None:
 def cache_difference(apart: Mapping[str, torch.Tensor], tolerance: float = 1e-3) -> None:
     """Draw how far the logits with a cache are from those without, at each token: apart (T,) of each model."""
     fig, ax = plt.subplots(figsize=(6.6, 3.6))
-    for (name, differences), color in zip(apart.items(), (BLUE, ORANGE)):
+    for (name, differences), color in zip(apart.items(), cycle((BLUE, ORANGE))):
         ax.semilogy(differences.clamp(min=1e-6), "o-", color=color, ms=4, label=name)
     ax.axhline(tolerance, color="black", ls="--", lw=1.5, label=f"tolerance, {tolerance:g}")
     ax.set(xlabel="token, read alone with a cache", ylabel="largest difference", ylim=(5e-7, 60))
@@ -130,7 +131,7 @@ def who_hears_whom(maps: Mapping[str, torch.Tensor], floor: float = 1e-3) -> Non
 def trainings(runs: Mapping[str, tuple[Sequence[float], Sequence[float]]], limit: float) -> None:
     """Draw for each training its losses and the norms of its gradients: (losses, norms) under each name."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(6.8, 3.8))
-    for (name, (curve, norms)), color in zip(runs.items(), (BLUE, ORANGE, RED)):
+    for (name, (curve, norms)), color in zip(runs.items(), cycle((BLUE, ORANGE, RED))):
         left.plot(curve, color=color, label=name)
         right.semilogy(norms, color=color, label=name)
     left.axhline(limit, color=GREY, ls="--", lw=1.5)
