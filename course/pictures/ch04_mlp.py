@@ -7,7 +7,7 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import Polygon, Rectangle
 
-from course.figures import BLUE, BROWN, GREEN, GREY, ORANGE, PALE, PURPLE, SIGNED, show
+from course.figures import BLUE, BROWN, GREEN, GREY, ORANGE, PALE, PURPLE, RED, SIGNED, show
 
 
 def riddle(words: list[str], pushes: list[float]) -> None:
@@ -34,7 +34,7 @@ def two_ramps() -> None:
         ("relu(-x)", (-x).relu(), GREEN),
         ("their sum: |x|", x.abs(), ORANGE),
     )
-    for ax, (title, y, color) in zip(axes, panels):
+    for ax, (title, y, color) in zip(axes, panels, strict=True):
         ax.axhline(0, color=PALE, lw=1)
         ax.plot(x, y, color=color, lw=2.5)
         ax.set(title=title, xlabel="x")
@@ -92,8 +92,8 @@ def forms_of_gelu(x, exact, tanh, sigmoid) -> None:
         "Left: ReLU with its corner, and the exact GELU with the tanh form drawn on it; the two can't be told "
         "apart. Middle: the tanh form minus the exact one, at most 4.7 in units of 0.0001. Right: the sigmoid form "
         "minus the exact one, at most 2 in units of 0.01.",
-        "Left: the dashed tanh form covers the exact GELU. Middle and right: how far two forms are off, in units "
-        "that differ by a factor of a hundred.",
+        "Left: the dashed tanh form covers the exact GELU. Middle and right: how far each of the two shortcuts is from the exact "
+        "form. Mind the units: the right panel's are a hundred times larger.",
     )
 
 
@@ -102,8 +102,8 @@ def widen_and_back() -> None:
     fig, ax = plt.subplots(figsize=(7.6, 3.4))
     boxes = (
         (0, 768, BLUE, "one token\n768"),
-        (3, 3072, ORANGE, "3072\nneurons"),
-        (4.8, 3072, GREEN, "3072,\nbent"),
+        (3, 3072, ORANGE, "3072\nnumbers"),
+        (4.8, 3072, GREEN, "3072\nneurons"),
         (7.8, 768, BLUE, "one token\n768"),
     )
     for x, height, color, label in boxes:
@@ -143,14 +143,16 @@ def who_moves(moved: dict[str, torch.Tensor]) -> None:
         fig,
         "Two grids of 6 by 6: which outputs move when one input changes. Attention: the lower triangle with the "
         "diagonal, 21 of 36. MLP: the diagonal only, 6 of 36.",
-        "Blue: the output moves. In attention a changed token moves itself and every later one; in the MLP only itself.",
+        "Blue: the output moves. Change a token, and attention moves the output there and at every later token; the MLP moves only the output there.",
     )
 
 
 def facts_known(widths, known: dict[int, list[float]], straight: list[float]) -> None:
     """Draw the share of facts known over the hidden width: a line for each number of facts, and one without a bend."""
     fig, ax = plt.subplots(figsize=(8.4, 3.4))
-    for (n, shares), color, marker in zip(known.items(), ("#00704f", BLUE, BROWN), "^os"):
+    for (n, shares), color, marker in zip(
+        known.items(), itertools.cycle(("#00704f", BLUE, BROWN, PURPLE, RED)), itertools.cycle("^osDv")
+    ):
         ax.plot(widths, [100 * share for share in shares], color=color, marker=marker, label=f"{n} facts")
     ax.plot(widths, [100 * share for share in straight], ".--", color=GREY, label="128 facts,\nno bend")
     ax.set(xscale="log", ylim=(0, 105), xlabel="hidden width", ylabel="facts known, %")
@@ -161,7 +163,7 @@ def facts_known(widths, known: dict[int, list[float]], straight: list[float]) ->
         fig,
         "Facts known over the hidden width. Each line climbs to 100 percent: 64 facts at 2 C, 128 at 4 C, 256 at 8 C. "
         "Without the bend the share stays low however wide the layer is.",
-        "Twice the facts take at least twice the width. Without the bend (dashed), a width beyond C is no help.",
+        "On this grid, twice the facts take twice the width. Without the bend (dashed), a width beyond C is no help.",
     )
 
 
@@ -208,7 +210,7 @@ def where_parameters_are(block: dict[str, int], models: dict[str, dict[str, int]
 def memory(x, keys, strengths, values) -> None:
     """Draw x (C,) at keys (N, C), the strengths (N,), the values (N, C) and what is added up."""
     N, C = keys.shape
-    fig, axes = plt.subplots(N + 1, 4, figsize=(8.4, 0.62 * (N + 2)), width_ratios=(1, 0.5, 1, 1))
+    fig, axes = plt.subplots(N + 2, 4, figsize=(8.4, 0.62 * (N + 3)), width_ratios=(1, 0.5, 1, 1))
     limit = max(keys.abs().max(), values.abs().max(), x.abs().max()).item()
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
@@ -216,11 +218,14 @@ def memory(x, keys, strengths, values) -> None:
 
     def strip(ax, row, label, limit=limit):
         ax.imshow(row[None], cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto")
+        ax.vlines(torch.arange(C - 1) + 0.5, -0.5, 0.5, color="white", lw=2)  # to be counted
         ax.set_ylabel(label, rotation=0, ha="right", va="center")
 
     strip(axes[0, 0], x, "x ")
-    for ax, title in zip(axes[0, 1:], ("fits: $a_i$", "value $v_i$", "adds $a_i v_i$")):
+    for ax, title in zip(axes[0, 1:], ("fits: $a_i$", "value $v_i$", "adds $a_i v_i$"), strict=True):
         ax.text(0.5, 0.1, title, ha="center", transform=ax.transAxes)
+    added = strengths[:, None] * values
+    loudest = max(added.abs().max(), added.sum(dim=0).abs().max()).item()
     for i in range(N):
         strip(axes[i + 1, 0], keys[i], f"$k_{i}$ ")
         a = strengths[i].item()
@@ -229,15 +234,16 @@ def memory(x, keys, strengths, values) -> None:
         axes[i + 1, 1].text(0, 0, f" {round(a, 1) + 0.0:.1f}", va="center")
         axes[i + 1, 1].set(xlim=(0, max(1, strengths.max().item())), ylim=(-0.5, 0.5))
         strip(axes[i + 1, 2], values[i], "")
-        strip(axes[i + 1, 3], a * values[i], "", (strengths[:, None] * values).abs().max().item())
+        strip(axes[i + 1, 3], added[i], "", loudest)
+    strip(axes[N + 1, 3], added.sum(dim=0), "sum ", loudest)
     show(
         fig,
         f"A vector x above {N} keys, drawn as strips of color. Beside each key a bar says how well x fits it, then "
         "comes the neuron's value, and then the value times this number. Where x fits, the value comes through; "
-        "where it doesn't, hardly anything does.",
+        "where it doesn't, hardly anything does. Below the last column stands its sum.",
         "Red is positive, blue negative. x is compared with each key. Where the colors agree, the number in the middle "
-        "is large, and the neuron's value comes through on the right. The MLP adds up the right column, which has a "
-        "color scale of its own.",
+        "is large, and the neuron's value comes through on the right. The sum at the bottom is what the MLP returns "
+        "(here without a bias at the end). The right column has a color scale of its own.",
     )
 
 
@@ -287,7 +293,7 @@ def lit_texts(texts: dict[str, tuple[list[str], torch.Tensor]], strongest: float
     show(
         fig,
         f"Texts with each token on a ground that is the more orange the more active the neuron is. {said}.",
-        "The stronger the orange, the better the token fits the neuron's key.",
+        "The stronger the orange, the better the token's vector fits the neuron's key.",
     )
 
 
