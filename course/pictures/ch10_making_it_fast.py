@@ -1,6 +1,7 @@
 """The figures of chapter 10: where the time goes, the roof, a row on its ticks, rounds of guesses, the ladder."""
 
 from collections.abc import Callable
+from itertools import cycle
 
 import torch
 from matplotlib import pyplot as plt
@@ -18,7 +19,7 @@ def bars_of_work(profiles: dict[str, dict[str, float]], sizes: Callable[[dict[st
     ends = [sum(bar.values()) for bar in bars]
     for i, bar in enumerate(bars):
         left = 0.0
-        for color, (kind, size) in zip(WORK, bar.items()):
+        for color, (kind, size) in zip(cycle(WORK), bar.items()):
             ax.barh(i, size, left=left, color=color, height=0.6, label=kind if i == 0 else None)
             if size >= 0.07 * max(ends):
                 ink = "w" if color in (BLUE, GREEN) else "k"
@@ -110,7 +111,7 @@ def roofline(
 def row_on_ticks(rows: dict[str, torch.Tensor]) -> None:
     """Draw how often each whole number from -127 to 127 occurs in int8 rows (K,)."""
     fig, axes = plt.subplots(1, len(rows), figsize=(8, 2.8), sharey=True)
-    for ax, (title, numbers), color in zip(axes, rows.items(), (BLUE, ORANGE)):
+    for ax, (title, numbers), color in zip(axes, rows.items(), cycle((BLUE, ORANGE))):
         counts = torch.bincount(numbers.long() + 127, minlength=255)
         ax.bar(range(-127, 128), counts.tolist(), width=1.0, color=color)
         ax.set(title=title, xlabel="whole number", xlim=(-132, 132), xticks=[-127, -64, 0, 64, 127])
