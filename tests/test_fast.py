@@ -646,9 +646,8 @@ def test_int8_products_are_off_by_the_rounding_alone(rows, processor):
         except module.NotHere:
             continue  # not in this torch
         got = product(x)
-        assert got.dtype == torch.float32 and error(got, want) < 0.015, (
-            make
-        )  # a vector's numbers have 8 bits, or 7
+        # a vector's numbers have 8 bits, or 7
+        assert got.dtype == torch.float32 and error(got, want) < 0.015, make
     got = int8_product(weight, bias)[0](torch.full((rows, 64), 0.3))  # nothing to stretch
     assert torch.allclose(got, 0.3 * (numbers * scale[:, None]).sum(1) + bias, atol=0.2)
 
@@ -667,6 +666,18 @@ def test_where_pairs_of_products_overflow_vectors_get_seven_bits(monkeypatch, ro
         except module.NotHere as reason:
             pytest.skip(str(reason))
     assert errors[True] < 0.01 and (errors[False] > 0.01) == needed
+
+
+def test_the_dtype_that_torch_makes_tensors_with_changes_no_verdict():
+    needed = module.needs_seven_bits()
+    module.needs_seven_bits.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert module.needs_seven_bits() == needed
+    except module.NotHere as reason:
+        pytest.skip(str(reason))
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_unknown_weights_and_other_dtypes_are_refused(model):
