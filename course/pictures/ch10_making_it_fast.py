@@ -12,10 +12,9 @@ from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, show
 WORK = (BLUE, ORANGE, GREEN, PALE)
 
 
-def bars_of_work(profiles: dict[str, dict[str, float]], sizes: Callable[[dict[str, float]], dict]) -> tuple:
-    """Draw each run as a bar of the sizes of its kinds of work; return the figure, its axes and the bars' ends."""
-    fig, ax = plt.subplots(figsize=(8, 0.7 * len(profiles) + 1.3))
-    bars = [sizes(parts) for parts in profiles.values()]
+def bars_of_work(bars: list[dict[str, float]], names: list[str], write: str) -> tuple:
+    """Draw bars of kinds of work, the larger parts with their size as `write` formats it; return figure, axes, ends."""
+    fig, ax = plt.subplots(figsize=(8, 0.7 * len(bars) + 1.3))
     ends = [sum(bar.values()) for bar in bars]
     for i, bar in enumerate(bars):
         left = 0.0
@@ -23,16 +22,9 @@ def bars_of_work(profiles: dict[str, dict[str, float]], sizes: Callable[[dict[st
             ax.barh(i, size, left=left, color=color, height=0.6, label=kind if i == 0 else None)
             if size >= 0.07 * max(ends):
                 ink = "w" if color in (BLUE, GREEN) else "k"
-                ax.text(
-                    left + size / 2,
-                    i,
-                    f"{size:.{0 if max(ends) > 99 else 1}f}",
-                    ha="center",
-                    va="center",
-                    color=ink,
-                )
+                ax.text(left + size / 2, i, write.format(size), ha="center", va="center", color=ink)
             left += size
-    ax.set_yticks(range(len(profiles)), list(profiles))
+    ax.set_yticks(range(len(bars)), names)
     ax.set_xlim(0, 1.18 * max(ends))
     ax.invert_yaxis()
     return fig, ax, ends
@@ -41,11 +33,11 @@ def bars_of_work(profiles: dict[str, dict[str, float]], sizes: Callable[[dict[st
 def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
     """Draw the seconds of several runs by kind of work, each run as a bar of 100%."""
     whole = [sum(parts.values()) for parts in profiles.values()]
-    fig, ax, _ = bars_of_work(
-        profiles, lambda parts: {k: 100 * t / sum(parts.values()) for k, t in parts.items()}
-    )
-    for label in ax.texts:
-        label.set_text(label.get_text() + "%")
+    shares = [
+        {kind: 100 * seconds / total for kind, seconds in parts.items()}
+        for parts, total in zip(profiles.values(), whole)
+    ]
+    fig, ax, _ = bars_of_work(shares, list(profiles), "{:.0f}%")
     for i, seconds in enumerate(whole):
         ax.text(102, i, f"{1000 * seconds:.1f} ms", va="center")
     ax.set(xticks=[0, 25, 50, 75, 100], xlabel="share of the time (%)")
@@ -61,7 +53,8 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
 
 def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -> None:
     """Draw the milliseconds of two runs by kind of work, on one axis, with what memory allows each of them."""
-    fig, ax, ends = bars_of_work(profiles, lambda parts: {k: 1000 * t for k, t in parts.items()})
+    bars = [{kind: 1000 * seconds for kind, seconds in parts.items()} for parts in profiles.values()]
+    fig, ax, ends = bars_of_work(bars, list(profiles), "{:.1f}")
     for i, (end, floor) in enumerate(zip(ends, floors)):
         ax.text(end + 0.02 * max(ends), i, f"{end:.1f} ms", va="center")
         label = None if i else "what memory allows"
