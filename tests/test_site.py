@@ -66,6 +66,14 @@ def entries(name):
     return ['<a id="' + entry.rstrip("\n") for entry in found]
 
 
+def test_percent_signs_follow_their_number_at_once_outside_the_chapters_too():
+    spaced = [path.name for path, text in markdown() if re.search(r"\d %(?!\w)", without_code(text))]
+    for path in (*ROOT.glob("course/**/*.py"), *ROOT.glob("course/**/*.js"), *ROOT.glob("benchmarks/*.py")):
+        if re.search(r"""[\d}] %["'`,.)]""", path.read_text("utf-8")):  # in code, % has its space
+            spaced.append(path.name)
+    assert not spaced
+
+
 def test_references_have_one_form_and_one_order():
     found = entries("references.md")
     assert [entry for entry in found if not REFERENCE.fullmatch(entry)] == []
