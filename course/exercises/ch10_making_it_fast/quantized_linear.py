@@ -9,8 +9,9 @@ from course.exercises.common import numbers as normal
 def cases():
     """Three numbers by hand, not square, one where scaling first shows, a scale of inf, square, bfloat16.
 
-    Rounded scaled weights don't cancel to 0, whole numbers do. Only a product that is scaled afterwards comes out as inf; 0 * inf in the weights would be NaN. There is
-    a single scale with it, so that a product with a diagonal matrix of the scales is right too.
+    Whole numbers cancel to exactly 0; weights that were scaled first, and rounded, don't. Only a product that is scaled
+    afterwards comes out as inf; 0 * inf in the weights would be NaN. There is a single scale with it, so that a product
+    with a diagonal matrix of the scales is right too.
     """
     whole = (40 * normal(4, 5, seed=7)).round().clamp(-127, 127).to(torch.int8)
     square = (50 * normal(6, 6, seed=8)).round().clamp(-127, 127).to(torch.int8)
