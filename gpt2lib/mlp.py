@@ -31,5 +31,5 @@ class MLP(nn.Module):
         self.resid_dropout = nn.Dropout(config.resid_pdrop)  # acts in training only: chapter 8
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the new vector of each token: (B, T, C) -> (B, T, 4C) -> (B, T, C)."""
+        """Return what is added to each token's vector: (B, T, C) -> (B, T, 4C) -> (B, T, C)."""
         return self.resid_dropout(self.c_proj(F.gelu(self.c_fc(x), approximate="tanh")))

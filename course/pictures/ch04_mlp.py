@@ -17,7 +17,7 @@ def riddle(words: list[str], pushes: list[float]) -> None:
     ax.set_yticks(range(len(words)), words)
     ax.invert_yaxis()
     ax.tick_params(axis="y", length=0)
-    ax.set(xlabel="push on the logit")
+    ax.set(xlabel="how strongly it's raised")
     show(
         fig,
         f"Bars: the words that one neuron of the trained model raises most. They are {', '.join(words)}.",
@@ -55,19 +55,27 @@ def bell(at: float) -> None:
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
     left.plot(x, density, color=GREY)
     left.fill_between(x[x <= at], density[x <= at], color=BLUE, alpha=0.35, lw=0)
-    left.text(at - 1.1, 0.1, f"Φ({at:g}) = {here:.2f}", ha="center")
+    left.annotate(
+        f"Φ({at:g}) = {here:.2f}".replace("-", "−"),
+        (at - 0.4, 0.06),
+        (at - 1.5, 0.27),
+        ha="center",
+        arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.8},
+    )
     left.set(xlabel="what is drawn", yticks=[], title="The share below x")
     right.plot(x, share, color=BLUE, lw=1.5)
-    right.text(-2.2, 0.3, "Φ(x)", color=BLUE)
+    right.text(-2.6, 0.3, "Φ(x)", color=BLUE)
     right.plot(x, x * share, color=BROWN, lw=2.5)
     right.text(1.3, 2.6, "x · Φ(x)", color=BROWN, ha="right")
+    right.plot([at], [here], "o", color=BLUE)
     right.plot([at], [at * here], "o", color=BROWN)
     right.set(xlabel="x", ylim=(-0.6, 4), title="GELU: x times that share")
     show(
         fig,
         f"Left: the bell of the normal distribution, shaded below {at:g}; the area is {here:.2f}. Right: the "
         "share below x, which rises from 0 to 1, and x times this share: nearly 0 far left, nearly x far right.",
-        "Left: the shaded area is the share of draws below x. Right: x times this area is the exact GELU.",
+        f"Left: the shaded area is the share of draws below x, here {at:g}. Right: x times this area is the exact GELU. "
+        f"The dots: at {at:g}, the share is {here:.2f}, and GELU is {at * here:.2f}.",
     )
 
 
@@ -143,7 +151,8 @@ def who_moves(moved: dict[str, torch.Tensor]) -> None:
         fig,
         "Two grids of 6 by 6: which outputs move when one input changes. Attention: the lower triangle with the "
         "diagonal, 21 of 36. MLP: the diagonal only, 6 of 36.",
-        "Blue: the output moves. Change a token, and attention moves the output there and at every later token; the MLP moves only the output there.",
+        "Blue: the output moves. Each column is one changed token: attention's output moves there and at every later token, "
+        "the MLP's only there.",
     )
 
 
@@ -207,10 +216,10 @@ def where_parameters_are(block: dict[str, int], models: dict[str, dict[str, int]
     )
 
 
-def memory(x, keys, strengths, values) -> None:
-    """Draw x (C,) at keys (N, C), the strengths (N,), the values (N, C) and what is added up."""
+def memory(x, keys, fits, strengths, values) -> None:
+    """Draw x (C,) at keys (N, C), fits and strengths (N,) before and after the bend, values (N, C), what is added up."""
     N, C = keys.shape
-    fig, axes = plt.subplots(N + 2, 4, figsize=(8.4, 0.62 * (N + 3)), width_ratios=(1, 0.5, 1, 1))
+    fig, axes = plt.subplots(N + 2, 4, figsize=(8.4, 0.62 * (N + 3)), width_ratios=(1, 0.75, 1, 1))
     limit = max(keys.abs().max(), values.abs().max(), x.abs().max()).item()
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
@@ -222,28 +231,29 @@ def memory(x, keys, strengths, values) -> None:
         ax.set_ylabel(label, rotation=0, ha="right", va="center")
 
     strip(axes[0, 0], x, "x ")
-    for ax, title in zip(axes[0, 1:], ("fits: $a_i$", "value $v_i$", "adds $a_i v_i$"), strict=True):
+    for ax, title in zip(axes[0, 1:], ("fit → $a_i$", "value $v_i$", "adds $a_i v_i$"), strict=True):
         ax.text(0.5, 0.1, title, ha="center", transform=ax.transAxes)
     added = strengths[:, None] * values
     loudest = max(added.abs().max(), added.sum(dim=0).abs().max()).item()
+    told = [f"{fit:z.1f} → {a:z.1f}".replace("-", "−") for fit, a in zip(fits.tolist(), strengths.tolist())]
     for i in range(N):
         strip(axes[i + 1, 0], keys[i], f"$k_{i}$ ")
         a = strengths[i].item()
         color = ORANGE if a > 0.3 else PALE
         axes[i + 1, 1].barh(0, max(a, 0), color=color, height=0.6)
-        axes[i + 1, 1].text(0, 0, f" {round(a, 1) + 0.0:.1f}", va="center")
+        axes[i + 1, 1].text(0, 0, f" {told[i]}", va="center", fontsize=11)
         axes[i + 1, 1].set(xlim=(0, max(1, strengths.max().item())), ylim=(-0.5, 0.5))
         strip(axes[i + 1, 2], values[i], "")
         strip(axes[i + 1, 3], added[i], "", loudest)
     strip(axes[N + 1, 3], added.sum(dim=0), "sum ", loudest)
     show(
         fig,
-        f"A vector x above {N} keys, drawn as strips of color. Beside each key a bar says how well x fits it, then "
-        "comes the neuron's value, and then the value times this number. Where x fits, the value comes through; "
-        "where it doesn't, hardly anything does. Below the last column stands its sum.",
-        "Red is positive, blue negative. x is compared with each key. Where the colors agree, the number in the middle "
-        "is large, and the neuron's value comes through on the right. The sum at the bottom is what the MLP returns "
-        "(here without a bias at the end). The right column has a color scale of its own.",
+        f"A vector x above {N} keys, drawn as strips of color. Beside each key stands how well x fits it, before the bend "
+        f"and after: {'; '.join(told)}. Then comes the neuron's value, and the value times the second number. Where x fits, "
+        "the value comes through; where it doesn't, hardly anything does. Below the last column stands its sum.",
+        "Red is positive, blue negative. x is compared with each key. Where the colors agree, the fit is large. GELU bends "
+        "it, and what comes out (the bar) is how much of the neuron's value comes through on the right. The sum at the bottom "
+        "is what the MLP returns (here without a bias at the end). The right column has a color scale of its own.",
     )
 
 
@@ -293,7 +303,8 @@ def lit_texts(texts: dict[str, tuple[list[str], torch.Tensor]], strongest: float
     show(
         fig,
         f"Texts with each token on a ground that is the more orange the more active the neuron is. {said}.",
-        "The stronger the orange, the better the token's vector fits the neuron's key.",
+        "The stronger the orange, the better the token's vector fits the neuron's key. White: the neuron is at 0 or less. "
+        f"Full orange: {strongest:g} or more.",
     )
 
 
@@ -313,7 +324,7 @@ def knob(settings: list[float], odds: list[float], others: list[list[float]]) ->
     show(
         fig,
         "How many times as likely a name from Oz gets, over what a neuron is set to. For the Oz neuron it rises steadily, to "
-        f"about ten times at 24. The thin lines of {len(others)} other neurons all stay far below.",
-        "How many times as likely a name from Oz gets as the next token of *Snow-white* when a neuron is set to a fixed "
+        f"about {odds[-1]:.0f} times at {settings[-1]}. The thin lines of {len(others)} other neurons all stay far below.",
+        "How many times as likely a name from Oz gets as the next token of Snow-white when a neuron is set to a fixed "
         "number. Each step up the axis is a factor. Gray: other neurons of the same block, turned up as far.",
     )
