@@ -5,6 +5,7 @@ import difflib
 import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -25,6 +26,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # some images set it, and then each of several hundred processes would compile the course again
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     os.environ.pop("MPLBACKEND", None)  # a backend of the shell's would keep figures out of the notebooks
     if config.pluginmanager.hasplugin("nbval") and config.option.nbval:
         config.option.nbval_current_env = True

@@ -86,17 +86,6 @@ def test_right_answers_come_in_wrong_ones_stay_out_and_helpers_come_along(learne
     assert "unflatten" in (COURSE.saved / "attention-2.py").read_text("utf-8")
 
 
-def test_all_reference_answers_give_the_reference_library(learner):
-    solution, mine = learner
-    store(solution)
-    keeping.keep("03", COURSE)
-    text = (COURSE.library / "attention.py").read_text("utf-8")
-    names = build.kept_names(COURSE)["attention"]
-    assert {"causal_mask", "attend", "split_heads", "merge_heads", "CausalSelfAttention"} == set(names)
-    want = (source.HERE.library / "attention.py").read_text("utf-8")
-    assert text.split('"""\n', 1)[1].split("import", 1)[1] == want.split('"""\n', 1)[1].split("import", 1)[1]
-
-
 def test_update_carries_answers_and_own_cells_into_the_new_edition(learner, tmp_path):
     solution, mine = learner
     answer = cell_of(solution, "attend").source
