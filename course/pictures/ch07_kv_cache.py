@@ -154,7 +154,7 @@ def three_masks(masks: Mapping[str, torch.Tensor]) -> None:
         "query 4 sees only key 0, query 7 only keys 0 to 3; no future is seen but much of the past is lost, each token's look "
         "at itself included.",
         "The second chunk of 4 tokens; the black line separates what's in the cache from what's new. Orange is cheating, "
-        "hatched is forgetting.",
+        "hatched is forgetting; the last hatched cell in each row is the token itself.",
     )
 
 
