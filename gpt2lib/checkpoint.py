@@ -139,7 +139,7 @@ class _NoDrawing(TorchFunctionMode):
     """Skip the drawing of initial values, which costs seconds, for a model that gets others anyway."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        if getattr(function, "__module__", None) == "torch.nn.init":
+        if getattr(function, "__module__", None) == "torch.nn.init" or function is torch.Tensor.normal_:
             return (kwargs or {}).get("tensor", args[0] if args else None)
         return function(*args, **(kwargs or {}))
 

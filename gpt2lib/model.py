@@ -58,53 +58,15 @@ def initial_std(name: str, n_layer: int) -> float:
     return 0.02 / math.sqrt(2 * n_layer) if name.endswith("c_proj.weight") else 0.02
 
 
-class GPT2(nn.Module):
-    """The whole model: from tokens to the logits of the next one, at every position.
+# What a GPT2 does besides computing logits: keep its config, make a cache for chapter 7
+class _Configured(nn.Module):
+    """A model that keeps its config, and makes caches that fit it."""
 
-    Source: Radford et al. 2019. The names of the weights are those of the published checkpoint:
-    `wte` and `wpe` embed tokens and positions, `h` ("hidden layers") holds the blocks, `ln_f` is
-    the final LayerNorm. The logits reuse `wte`, so there is no output matrix.
-    """
-
-    @torch.inference_mode(False)  # weights made in that mode could not be trained later
     def __init__(self, config: GPT2Config):
-        """Make a model with fresh weights. Raises TypeError if config isn't a GPT2Config."""
+        """Keep the config. Raises TypeError if it isn't a GPT2Config."""
         check_config(config)
         super().__init__()
         self.config = config
-        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
-        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
-        self.drop = nn.Dropout(config.embd_pdrop)  # acts in training only, see chapter 8
-        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
-        self.reset_parameters()
-
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Draw fresh weights: normal with the width of `initial_std`, biases 0, gains 1."""
-        for name, parameter in self.named_parameters():
-            if parameter.is_meta:
-                continue  # it has a shape and no values
-            gain = "ln_" in name and name.endswith("weight")
-            parameter.normal_(0.0, initial_std(name, self.config.n_layer)).add_(float(gain))
-
-    def forward(
-        self, tokens: torch.Tensor, cache: "KVCache | None" = None, *, last_only: bool = False
-    ) -> torch.Tensor:
-        """Return the logits of the token that follows each token: (B, T) -> (B, T, V).
-
-        With a cache, `tokens` are the new ones only, and they take the positions after those in it.
-        With last_only, only the logits after the last token are made: (B, T) -> (B, 1, V); they are
-        all that generation needs, and the product with `wte` is the largest in the model. Raises
-        ValueError as `check_tokens` does.
-        """
-        start = 0 if cache is None else cache.length
-        check_tokens(tokens, self.config, cache)
-        x = self.drop(embed(tokens, self.wte.weight, self.wpe.weight, start))
-        for i, block in enumerate(self.h):
-            x = block(x, None if cache is None else cache[i])
-        x = self.ln_f(x[:, -1:] if last_only else x)
-        return unembed(x, self.wte.weight)
 
     def new_cache(self, batch_size: int = 1, max_length: int | None = None) -> "KVCache":
         """Return an empty cache that fits this model, for batch_size texts of at most max_length tokens.
@@ -118,6 +80,50 @@ class GPT2(nn.Module):
         return KVCache(
             self.config, batch_size, max_length=max_length, dtype=weight.dtype, device=weight.device
         )
+
+
+class GPT2(_Configured):
+    """The whole model: from tokens to the logits of the next one, at every position.
+
+    Source: Radford et al. 2019. The names of the weights are those of the published checkpoint:
+    `wte` and `wpe` embed tokens and positions, `h` ("hidden layers") holds the blocks, `ln_f` is
+    the final LayerNorm. The logits reuse `wte`, so there is no output matrix.
+    """
+
+    @torch.inference_mode(False)  # weights made in that mode could not be trained later
+    def __init__(self, config: GPT2Config):
+        """Make a model with fresh weights. Raises TypeError if config isn't a GPT2Config."""
+        super().__init__(config)
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+        self.drop = nn.Dropout(config.embd_pdrop)  # acts in training only, see chapter 8
+        self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw fresh weights: normal, with the deviation that `initial_std` gives; biases 0, gains 1."""
+        for name, parameter in self.named_parameters():
+            gain = "ln_" in name and name.endswith("weight")
+            parameter.normal_(0.0, initial_std(name, self.config.n_layer)).add_(float(gain))
+
+    def forward(
+        self, tokens: torch.Tensor, cache: "KVCache | None" = None, *, last_only: bool = False
+    ) -> torch.Tensor:
+        """Return the logits of the token that follows each token: (B, T) -> (B, T, V).
+
+        With a cache, `tokens` are the new ones only, and they take the positions after those in it.
+        With last_only, only the logits after the last token are made, all that generation needs:
+        (B, T) -> (B, 1, V). Raises ValueError as `check_tokens` does.
+        """
+        check_tokens(tokens, self.config, cache)
+        start = 0 if cache is None else cache.length
+        x = self.drop(embed(tokens, self.wte.weight, self.wpe.weight, start))
+        for i, block in enumerate(self.h):
+            x = block(x, None if cache is None else cache[i])
+        x = self.ln_f(x[:, -1:] if last_only else x)
+        return unembed(x, self.wte.weight)
 
 
 # What is said about a config or an input that the model can't read
