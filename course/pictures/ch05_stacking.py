@@ -1,5 +1,6 @@
 """The figures of chapter 5: the whole model, signals that fade, a block, gradients near the top, the stream."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
@@ -44,11 +45,12 @@ def whole_model(config: GPT2Config) -> None:
     ax.add_patch(frame)
     ax.text(2.1, 4.15, f"(B, T, {C})", ha="right", va="center", fontsize=12, color=INK)
     ax.text(7.1, 4.15, f"{L} · {block:,}", ha="left", va="center", fontsize=12, color=INK)
-    ax.text(5.2, 2.78, f"{L} blocks, one after the other", ha="center", va="center", fontsize=12, color=INK)
+    ax.text(5.2, 2.72, f"{L} blocks, one after the other", ha="center", va="center", fontsize=12, color=INK)
     circle = dict(boxstyle="circle,pad=0.15", fc="white", ec=BLUE, lw=2)
     for y, name, color in [(3.1, "attention", PURPLE), (4.5, "MLP", GREEN)]:
         ax.plot([3.1, 5.2, 5.2, 3.4], [y, y, y + 1.0, y + 1.0], color=INK, lw=1.5, zorder=2)
         _arrow(ax, (4.2, y + 1.0), (3.3, y + 1.0))
+        _box(ax, 3.45, y - 0.13, 0.5, 0.26, "ln", GREY, size=10)
         _box(ax, 4.2, y + 0.22, 2.0, 0.56, name, color)
         ax.text(3.1, y + 1.0, "+", ha="center", va="center", fontsize=14, bbox=circle, zorder=5)
     for start, end in [((4.6, 0.6), (4.6, 1.2)), ((4.6, 7.14), (4.6, 7.56)), ((4.6, 8.39), (4.6, 8.81))]:
@@ -65,27 +67,27 @@ def whole_model(config: GPT2Config) -> None:
     show(
         fig,
         f"The whole of GPT-2 from top to bottom: tokens (B, T); wte looked up and wpe added, (B, T, {C}); {L} blocks, through "
-        "which a line runs that attention and then the MLP read and add to; ln_f; the product with wte again, which gives "
+        "which a line runs that attention and then the MLP read, each through a norm, and add to; ln_f; the product with wte again, which gives "
         "logits for each token of the vocabulary. Beside each part stand its shape and its number of parameters.",
         "GPT-2 small, all of it. On the blue line, each token has one vector, and attention and the MLP only ever add to it. "
         "Its size never changes, so you can stack as many blocks as you like.",
     )
 
 
-def fading(spreads: Mapping[str, Sequence[float]]) -> None:
-    """Draw the spread of a signal after each matrix, on a logarithmic axis, a line for each name."""
+def fading(signals: Mapping[str, Sequence[float]]) -> None:
+    """Draw the root mean square of a signal after each matrix, on a logarithmic axis, a line for each name."""
     fig, ax = plt.subplots(figsize=(8.2, 3.4))
-    for (name, spread), color in zip(spreads.items(), cycle((BLUE, GREEN, RED))):
-        ax.semilogy(spread, color=color, lw=2)
-        _name_at_end(ax, name, len(spread) - 1, spread[-1], color)
-    ax.set(xlabel="matrix", ylabel="standard deviation", xlim=(0, 63), xticks=range(0, 49, 12))
+    for (name, sizes), color in zip(signals.items(), cycle((BLUE, GREEN, RED))):
+        ax.semilogy(sizes, color=color, lw=2)
+        _name_at_end(ax, name, len(sizes) - 1, sizes[-1], color)
+    ax.set(xlabel="matrix", ylabel="root mean square", xlim=(0, 63), xticks=range(0, 49, 12))
     ax.spines["bottom"].set_bounds(0, 48)  # to the right stand the names only
     show(
         fig,
-        "The standard deviation of a signal on its way through 48 matrices, on a logarithmic axis: one line falls steadily to "
+        "The root mean square of a signal on its way through 48 matrices, on a logarithmic axis: one line falls steadily to "
         "nearly nothing, one drifts upward slowly, one rises steadily to huge numbers.",
-        "The same 48 matrices with weights of three sizes. A straight line on this axis is compound interest: each matrix "
-        "multiplies the signal by the same factor. Even a size picked with care drifts.",
+        "The same 48 matrices, their weights multiplied by three factors. A straight line on this axis is compound interest: "
+        "each matrix multiplies the signal by the same number. Even a factor picked with care drifts.",
     )
 
 
@@ -145,26 +147,27 @@ def gradient_near_the_top(depths: Sequence[int], sizes: Mapping[str, Sequence[fl
 
 
 def stream_growth(curves: Mapping[str, Sequence[float]]) -> None:
-    """Draw how large the stream is after each block, as a multiple of its size at the start."""
-    fig, ax = plt.subplots(figsize=(7.6, 3.2))
-    for (name, sizes), color in zip(curves.items(), cycle((BLUE, RED))):
-        ax.plot(sizes, color=color, lw=2)
-        _name_at_end(ax, name, len(sizes) - 1, sizes[-1], color)
+    """Draw how long the stream is after each block, as a multiple of its length at the start, doublings apart."""
+    fig, ax = plt.subplots(figsize=(7.6, 3.4))
+    for (name, sizes), color in zip(curves.items(), cycle((RED, SKY, BLUE))):
+        ax.semilogy(sizes, color=color, lw=2, base=2)
+        ax.plot(len(sizes) - 1, sizes[-1], "o", color=color)
+        _name_at_end(ax, name, len(sizes) - 1, sizes[-1], color, away=8)
     longest = max(map(len, curves.values()))
-    ax.set(
-        xlabel="block",
-        ylabel="size of the stream",
-        xlim=(0, 1.45 * longest),
-        ylim=(0, None),
-        xticks=[0, 12, 24, 36, 48],
-    )
+    highest = max(map(max, curves.values()))
+    doublings = [2**i for i in range(1 + math.ceil(math.log2(highest)))]
+    ax.set(xlabel="block", ylabel="length of the stream", xlim=(0, 1.6 * longest), xticks=[0, 12, 24, 36, 48])
+    ax.set_yticks(doublings, map(str, doublings))
+    ax.hlines(doublings, 0, longest - 1, color=GREY, lw=0.5, alpha=0.5)
+    ax.minorticks_off()
     ax.spines["bottom"].set_bounds(0, longest - 1)
     show(
         fig,
-        "The size of the stream in a fresh model of 48 blocks, as a multiple of its size at the start. With the smaller "
-        "c_proj it less than doubles, without it it grows to about sixteen times.",
-        "A fresh stack of 48 blocks. Every block adds to the stream. With the smaller `c_proj`, all 48 together don't even "
-        "double it.",
+        "The length of the stream in fresh models, as a multiple of its length at the start, on an axis of doublings. With the "
+        "smaller c_proj, the streams of 12 and of 48 blocks end at nearly the same length, less than twice that of the start. "
+        "Without it, the stream of 48 blocks grows to about sixteen times.",
+        "Fresh stacks with 128 channels. Each line across is a doubling. With the smaller `c_proj`, the stream ends at the same "
+        "length whether 12 blocks add to it or 48. Without it, the more blocks, the longer.",
     )
 
 
