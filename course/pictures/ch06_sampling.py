@@ -1,5 +1,6 @@
 """The figures of chapter 6: a distribution and its tail, repeats, temperature, where top-p cuts, all three in a row."""
 
+import textwrap
 from itertools import cycle
 
 from matplotlib import pyplot as plt
@@ -54,16 +55,18 @@ def temperatures(curves: dict[float, Tensor]) -> None:
     for (t, chances), color in zip(curves.items(), cycle((BLUE, GREEN, RED))):
         ranked = chances.sort(descending=True).values
         ax.plot(range(1, len(ranked) + 1), ranked, color=color, lw=2.5, label=f"t = {t}")
+    ax.axvline(100, color=GREY, lw=1.5, ls=":")
+    ax.text(110, 0.35, "after the first hundred →", color=GREY, fontsize=11)
     ax.set(xscale="log", yscale="log", ylim=(1e-7, 1), xlabel="rank of the token", ylabel="probability")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="lower left")
     tails = {t: chances.sort(descending=True).values[100:].sum() for t, chances in curves.items()}
     told = ", ".join(f"{tail:.0%} at t = {t}" for t, tail in tails.items())
     show(
         fig,
         "Three falling lines, steeper the lower the temperature. They cross: the higher temperature has less for the "
-        f"first tokens and more for the tail. All tokens after the first hundred have {told}.",
+        f"first tokens and more for the tail. All tokens after the first hundred (a dotted line) have {told}.",
         f"One distribution at three temperatures, most likely token first. Heat moves probability from the left to the "
-        f"right. The tokens after the first hundred get {told}.",
+        f"right. The tokens beyond the dotted line get {told}.",
     )
 
 
@@ -83,9 +86,7 @@ def cumulative(curves: dict[str, Tensor], p: float, k: int) -> None:
     ax.text(len(sums), p - 0.03, f"p = {p}", ha="right", va="top", color=GREY)
     ax.axvline(k, color=ORANGE, lw=2, ls=":")
     ax.text(k * 1.08, 0.03, f"k = {k}", color="#92600a")
-    ax.set(
-        xscale="log", ylim=(0, 1.03), xlabel="the n most likely tokens", ylabel="their probability together"
-    )
+    ax.set(xscale="log", ylim=(0, 1.03), xlabel="the n most likely tokens", ylabel="summed probability")
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.2))
     show(
         fig,
@@ -116,7 +117,7 @@ def in_a_row(stages: dict[str, Tensor], labels: list[str]) -> None:
         f"Rows of bars, one below the other, for the {len(labels)} most likely tokens. How many of them are still possible: {told}. "
         "From row to row those that stay get higher.",
         f"The {len(labels)} most likely tokens after each step. Temperature tilts the bars, top-k and top-p cut (×), and what "
-        "is cut is shared out among those that stay. The draw is made from the last row.",
+        "is cut is shared out in proportion among those that stay. The draw is made from the last row.",
     )
 
 
@@ -132,6 +133,7 @@ def on_a_line(labels: list[str], chances: Tensor, darts: Tensor, hit: Tensor) ->
         else:  # too short to write in: below, one under the other
             low -= 0.24
             ax.text(end, low, label, ha="right", va="center", color=INK, fontsize=12)
+    ax.vlines(darts, low - 0.15, 0.42, color=INK, lw=1, ls=":", zorder=0)  # down to the axis, below the bars
     ax.plot(darts, [0.42] * len(darts), "v", color=INK, markersize=10)
     ax.set(xlim=(-0.01, 1.01), ylim=(min(-0.4, low - 0.15), 0.62), yticks=[], xticks=[0, 0.25, 0.5, 0.75, 1])
     ax.spines["left"].set_visible(False)
@@ -144,17 +146,18 @@ def on_a_line(labels: list[str], chances: Tensor, darts: Tensor, hit: Tensor) ->
 
 
 def surprises(beginning: str, texts: dict[str, Tensor]) -> None:
-    """Show how likely each token was in some continuations of a beginning: the probabilities (n,) of each text."""
+    """Show how much each token of some continuations surprises the model: the probabilities (n,) of each text."""
     fig, axes = plt.subplots(len(texts), 1, figsize=(6.4, 1.55 * len(texts) + 0.4), sharex=True, sharey=True)
     for ax, (text, chances), color in zip(axes, texts.items(), cycle((ORANGE, BLUE, GREEN))):
-        ax.bar(range(1, len(chances) + 1), chances, width=0.8, color=color)
-        ax.set_title(text.replace("\n", " ")[:54] + " …", fontsize=12)
-        ax.set(ylim=(0, 1), yticks=[0, 1])
+        ax.bar(range(1, len(chances) + 1), -chances.log(), width=0.8, color=color)
+        ax.set_title(textwrap.shorten(text, 58, placeholder=" …"), fontsize=12)
+        ax.set(xlim=(0, len(chances) + 1))
     axes[-1].set_xlabel("token")
-    axes[len(texts) // 2].set_ylabel("probability")
-    told = "; ".join(f"{text.partition(':')[0]} {chances.median():.2f}" for text, chances in texts.items())
+    axes[len(texts) // 2].set_ylabel("surprise, −ln p")
+    means = {text.partition(":")[0]: -chances.log().mean() for text, chances in texts.items()}
+    told = "; ".join(f"{name} {mean:.1f}" for name, mean in means.items())
     show(
         fig,
-        f"A row of bars for each continuation, one bar a token, as high as its probability. The medians: {told}.",
-        f"Three ways to go on after “{beginning}”: how likely the model finds each token. Low bars are surprises.",
+        f"A row of bars for each continuation, one bar a token, as high as its surprise. The means: {told}.",
+        f"Three ways to go on after “{beginning}”: how much each token surprises the model. Mean surprise: {told}.",
     )
