@@ -30,7 +30,7 @@ class LanguageModel(Protocol):
         """Return the weights; tokens go where they are."""
 
 
-# What is said about arguments that generation would stumble over later
+# Errors for bad arguments
 def check_model(model: Any) -> None:
     """Raise TypeError for a model that text can't be written with."""
     if not all(hasattr(model, name) for name in ("__call__", "config", "new_cache", "parameters")):
@@ -90,9 +90,7 @@ def generate(
     each step reads one new token, without it the whole text. A text that outgrows n_positions is
     continued from its last n_positions tokens, without a cache: each token then stands at another
     position than before, so nothing computed for the old position can be used again.
-    Pass prompts of different lengths as a list, each a list of ids or a tensor (T,). Each gets
-    what it gets alone: they are read in step, without padding, and that takes one extra step for
-    each token by which the longest is longer than the shortest.
+    Prompts of different lengths come as a list, each a list of ids or a tensor (T,).
     Raises ValueError if the tokens are not ids that the model can read, TypeError for arguments
     of another kind.
     """
@@ -136,9 +134,10 @@ def _in_step(
 ) -> Iterator[torch.Tensor]:
     """Yield what `generate` does for prompts of different lengths, with nothing padded.
 
-    All texts are read up to the end of the shortest prompt. From there on each step reads one token of every
-    text: the next of its prompt while that lasts, then the one drawn for it. So all texts have the same
-    length at any time, and each token stands at the position that it has in its text alone.
+    Each gets what it gets alone. All texts are read up to the end of the shortest prompt. From there on each
+    step reads one token of every text: the next of its prompt while that lasts, then the one drawn for it. So
+    all texts have the same length at any time, and each token stands at the position that it has in its text
+    alone. This takes one extra step for each token by which the longest prompt is longer than the shortest.
     """
     ids = [row for row in prompts if not isinstance(row, torch.Tensor)]
     if not prompts or not all(
