@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from operator import attrgetter
+from textwrap import shorten
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,7 @@ def private_operator(name: str) -> Callable[..., torch.Tensor]:
         except RuntimeError as error:
             if "can't allocate memory" in str(error):
                 raise
-            raise NotHere(f"{name} says: {str(error).splitlines()[0]}") from error
+            raise NotHere(f"{str(error).splitlines()[0]} ({name})") from error
 
     return operate
 
@@ -348,7 +349,7 @@ def try_ways(
                 trials[key] = Trial(*key, error_of(product, x, exact, bias))
                 products[key] = product
             except NotHere as reason:
-                trials[key] = Trial(*key, verdict=f"not here: {reason}")
+                trials[key] = Trial(*key, verdict=f"not here: {shorten(str(reason), 60, placeholder=' …')}")
     for rows in ROWS:
         some = {what: x.repeat(-(-rows // len(x)), 1)[:rows] for what, (_, _, x) in matrices.items()}
         calls = {key: partial(product, some[key[0]]) for key, product in products.items()}

@@ -418,6 +418,16 @@ def test_the_report_says_what_was_taken_and_why_not(model, monkeypatch):
         assert what in report
 
 
+def test_a_long_reason_takes_no_more_than_a_line_of_the_report(model, monkeypatch):
+    def make(weight, bias):
+        raise module.NotHere("this processor is too old. " * 9)
+
+    monkeypatch.setitem(module.KINDS, "int8", dataclasses.replace(module.KINDS["int8"], makers=(make,)))
+    report = fast(model, "int8").report
+    assert "not here: this processor is too old." in report and "…" in report
+    assert max(map(len, report.splitlines())) < 150
+
+
 def forgets_an_argument(weight, bias):
     return missing(weight)
 
