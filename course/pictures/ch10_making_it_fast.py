@@ -6,6 +6,7 @@ from itertools import cycle
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import LogLocator, NullLocator
 
 from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, show
 
@@ -58,28 +59,36 @@ def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -
     for i, (end, floor) in enumerate(zip(ends, floors)):
         ax.text(end + 0.02 * max(ends), i, f"{end:.1f} ms", va="center")
         label = None if i else "what memory allows"
-        ax.plot([1000 * floor] * 2, [i - 0.4, i + 0.4], color=INK, lw=2.5, label=label)
+        ax.plot(1000 * floor, i - 0.39, "v", color=INK, ms=9, label=label)
     ax.set_xlabel("ms per token")
     fig.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10)
     show(
         fig,
         "A bar of milliseconds for each run: " + ", ".join(profiles) + ". Each is divided into the matrix "
         "products, the attention, norms with GELU and sums, and everything else. A mark shows what memory allows.",
-        "The same step twice, on one axis of milliseconds. In the lower bar, gray has work of its own: the casts from one "
-        "dtype to another, and picking the 64 logits that `fast` makes once more.",
+        "The same step twice, on one axis of milliseconds; what memory allows is for four bytes per weight, and for one. In "
+        "the lower bar, gray has work of its own: casts from one dtype to another, and picking the 64 logits that `fast` "
+        "makes once more.",
     )
 
 
-def roofline(
-    attainable: Callable[[float, float, float], float],
-    flops: float,
-    bandwidth: float,
-    points: dict[str, tuple[float, float]],
-) -> None:
-    """Draw the roof of a machine, and points under it: name -> operations per byte, operations per second."""
-    fig, ax = plt.subplots(figsize=(7.4, 4))
+Roof = Callable[
+    [float, float, float], float
+]  # operations per byte, flops, bandwidth -> operations per second
+
+
+def under_a_roof(
+    roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple[float, float]]
+) -> plt.Figure:
+    """Draw a machine's roof and points under it, with the share of the roof above them that they reach.
+
+    points: name -> operations per byte, operations per second.
+    """
+    fig, ax = plt.subplots(figsize=(7.6, 4.2))
+    heights = [y / 1e9 for _, y in points.values()]
     xs = torch.logspace(-1, 3, 200).tolist()
-    ax.plot(xs, [attainable(x, flops, bandwidth) / 1e9 for x in xs], color=INK, lw=2, label="your roof")
+    ys = [roof(x, flops, bandwidth) / 1e9 for x in xs]
+    ax.plot(xs, ys, color=INK, lw=2)
     bend = flops / bandwidth
     ax.axvline(bend, color=INK, lw=1, ls=":")
     for x, waits_for, side in (
@@ -87,17 +96,54 @@ def roofline(
         (bend * 1.15, "waits for arithmetic", "left"),
     ):
         ax.text(x, 0.03, waits_for, transform=ax.get_xaxis_transform(), ha=side, fontsize=11, color=INK)
-    for number, (name, (intensity, reached)) in enumerate(points.items(), start=1):
-        ax.plot(intensity, reached / 1e9, "o", color=BLUE, ms=6, label=f"{number}  {name}")
-        ax.annotate(str(number), (intensity, reached / 1e9), (7, -11), textcoords="offset points", color=BLUE)
+    ax.text(xs[-1], 1.08 * ys[-1], "your roof", ha="right", fontsize=11, color=INK)
     ax.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="billion operations per second")
-    ax.legend(loc="upper left", frameon=False, fontsize=10)
+    ax.set(xlim=(0.1, 1000), ylim=(0.4 * min(ys + heights), 1.6 * max(ys + heights)))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
+    fig.canvas.draw()  # now the axes have their place, so that labels can be kept apart
+    placed = []
+    for name, (x, y) in sorted(points.items(), key=lambda point: -point[1][1]):
+        ax.plot(x, y / 1e9, "o", color=BLUE, ms=6)
+        name = f"{name}: {100 * y / roof(x, flops, bandwidth):.0f}%"
+        left, middle = ax.transData.transform((x, y / 1e9)) * 72 / fig.dpi + (7, -5)
+        right = left + 5.6 * len(name)
+        for other_left, other_right, other_middle in placed:
+            if left < other_right and other_left < right:
+                middle = min(middle, other_middle - 14)
+        placed.append((left, right, middle))
+        label = ax.annotate(
+            name, (left, middle), xycoords="figure points", va="center", fontsize=11, color=BLUE
+        )
+        label.set(in_layout=False, bbox={"fc": "w", "ec": "none", "pad": 0.5})
+    return fig
+
+
+def roofline(roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple[float, float]]) -> None:
+    """Draw a machine's roof and what two runs reach: name -> operations per byte, operations per second."""
     show(
-        fig,
+        under_a_roof(roof, flops, bandwidth, points),
         "A roofline on logarithmic axes: a line that rises with the operations per byte and then is flat, and "
         "below it a point for each of: " + ", ".join(points) + ".",
         "Left of the bend a program waits for memory, right of it for arithmetic. How far a point is below the "
-        "roof is what could still be gained.",
+        "roof is what could still be gained; the percentages say how much of the roof above it a point reaches.",
+    )
+
+
+def moves_under_the_roof(
+    roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple[float, float]]
+) -> None:
+    """Draw a machine's roof and where changes have moved a step, the first of the points."""
+    first, *names = points
+    show(
+        under_a_roof(roof, flops, bandwidth, points),
+        f"The roofline again, with the point of {first} and where changes have moved it: "
+        + ", ".join(names)
+        + ".",
+        f"Where the changes have moved a step that began at `{first}`. How far to the right is a matter of arithmetic; "
+        "how high, and so how much of the roof it reaches, is up to the routine.",
     )
 
 
@@ -204,8 +250,8 @@ def rounds_of_guesses(rounds: list[tuple[list[str], list[str]]]) -> None:
         "Rounds of speculation, a line for each call of the large model: "
         + "; ".join(f"guessed {'|'.join(g)}, taken {'|'.join(t)}" for g, t in rounds)
         + ".",
-        "Each line is one call of the large model. Read only the colored boxes, line by line: that's the text. "
-        "Every line gives at least one token, and at best one more than was guessed.",
+        "Each line is one call of the large model. Read only the colored boxes, line by line: that's the text. An "
+        "orange box replaces the guess on its left, and what was guessed after that is lost.",
     )
 
 
@@ -234,5 +280,5 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
         + ". Marks show the "
         "shortest time that memory allows.",
         "At the top what was kept, change after change, below it what `fast` makes of it. The orange marks are your "
-        "yardstick: the bytes of a step divided by the bandwidth.",
+        "yardstick, for four bytes per weight, two or one. (`fast, int8` may fetch more than one: the report says where.)",
     )
