@@ -54,6 +54,9 @@ def word_map(groups: dict[str, list[str]], vectors: Tensor) -> None:
     flat = U[:, :2] * S[:2]
     flat *= flat.gather(0, flat.abs().argmax(dim=0, keepdim=True)).sign()  # else the signs would be arbitrary
     share = (S[:2] ** 2).sum() / (S**2).sum()
+    noise = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(0))
+    S = torch.linalg.svdvals(noise - noise.mean(dim=0))
+    chance = (S[:2] ** 2).sum() / (S**2).sum()
     words = [word for group in groups.values() for word in group]
     palette = (BLUE, INK, GREEN, RED, "#a21caf", GREY)
     colors = [color for group, color in zip(groups.values(), cycle(palette)) for _ in group]
@@ -84,13 +87,24 @@ def word_map(groups: dict[str, list[str]], vectors: Tensor) -> None:
             ha="center",
             va="center",
         )
+    names = [
+        plt.Line2D([], [], color=color, ls="none", label=name) for name, color in zip(groups, cycle(palette))
+    ]
+    axis.legend(
+        handles=names,
+        labelcolor="linecolor",
+        loc="upper right",
+        handlelength=0,
+        frameon=False,
+        title="groups",
+    )
     show(
         fig,
         f"{len(words)} words as points in two dimensions, which hold {share:.0%} of their differences: numbers and "
         "colors above, royalty and animals to the lower left, words for saying and for moving to the right.",
-        f"{len(words)} rows of wte, flattened to two dimensions (which keep {share:.0%} of their differences); each "
-        "color is one of our groups. Nouns, verbs, and numbers with colors are far apart. Words that would overlap "
-        "have been moved up or down a little.",
+        f"{len(words)} rows of wte, flattened to two dimensions, which keep {share:.0%} of their differences (of random "
+        f"rows, {chance:.0%}). Nouns are in one place, verbs in another, and numbers and colors, which both come before "
+        "nouns, in a third. Words that would overlap have been moved up or down a little.",
     )
 
 
@@ -136,9 +150,9 @@ def positions_alike(cosines: Tensor, rows: tuple[int, ...] = (3, 100, 300)) -> N
         fig,
         "Left: a square of cosines, pale except for a fan along the diagonal that is narrow at position 0 and wide at "
         f"the end. Right: the cosines of the rows {', '.join(map(str, rows))} with all others; the first has a "
-        "narrow peak around its own position, the others broad, ragged hills around theirs.",
+        "narrow peak around its own position, the others broad, ragged hills; that of row 300 is highest beyond 300.",
         "How alike the rows of wpe are. Left, every row with every other: red is alike, white "
-        "unrelated, blue pointing slightly the other way. Right, "
+        "unrelated, blue pointing slightly the other way. Toward the lower right all rows are much alike. Right, "
         "three rows of that square, each row's 1 with itself left out. Random rows would mostly stay within ±0.1.",
     )
 
@@ -171,40 +185,45 @@ def logits_as_projections(x: Tensor, rows: Tensor) -> None:
         "right angle on the line through x. Right: the logits, "
         + ", ".join(f"{logit:.0f} for row {i}" for i, logit in enumerate(logits)),
         "Drop each row onto the line through x (dashed). How far the dot is from the origin, times the length of x, "
-        "is the logit. Row 0 points more nearly where x does, but row 1 is longer, and wins.",
+        "is the logit. Row 0 is closer to x in direction, but row 1 is so much longer that it wins. Row 2 is at a right "
+        "angle to x, so it gets 0.",
     )
 
 
 def logits_and_probabilities(prompt: str, labels: list[str], logits: Tensor, chances: Tensor) -> None:
     """Show the highest logits beside what the softmax makes of them."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.4), sharey=True)
-    left.barh(labels, logits, color=PALE, edgecolor=GREY)
+    left.plot(logits, labels, "o", color=GREY, ms=9)
     right.barh(labels, chances, color=BLUE)
-    left.set(xlabel="logit", title=f"after “{prompt}”", xticks=range(0, int(logits.max()) + 2, 2))
+    left.set(xlabel="logit", title=f"after “{prompt}”")
+    left.margins(x=0.1)
+    left.grid(axis="y", color=PALE)
     right.set(xlabel="probability", xlim=(0, 1.15 * chances.max()))
     left.invert_yaxis()
     fig.get_layout_engine().set(wspace=0.1)
     show(
         fig,
-        f"Two bar charts of the {len(labels)} tokens with the highest logits, {labels[0]} and {labels[1]} first. The "
-        f"logits fall from {logits[0]:.1f} to {logits[-1]:.1f}, the probabilities from {chances[0]:.2f} to "
+        f"The {len(labels)} tokens with the highest logits, {labels[0]} and {labels[1]} first, as dots and as bars. The "
+        f"logits (dots) fall from {logits[0]:.1f} to {logits[-1]:.1f}, the probabilities (bars) from {chances[0]:.2f} to "
         f"{chances[-1]:.2f}.",
-        "The same tokens twice. The logits (left) look much alike, but the first probability (right) is "
-        f"{chances[0] / chances[-1]:.0f} times the last: softmax turns differences into ratios.",
+        f"The same tokens twice. Left: the first logit is {logits[0] - logits[-1]:.1f} above the last. Right: the first "
+        f"probability is {chances[0] / chances[-1]:.0f} times the last. Softmax turns differences into ratios.",
     )
 
 
-def losses_by_table(losses: dict[str, float], T: int) -> None:
-    """Show what the model loses with other tables of positions, for a tale of T tokens."""
+def losses_by_table(losses: dict[str, float], B: int, T: int) -> None:
+    """Show what the model loses with other tables of positions, for B texts of T tokens."""
     fig, axis = plt.subplots(figsize=(8.0, 3.3))
     bars = axis.barh(list(losses), losses.values(), color=[BLUE, SKY, GREEN, ORANGE, RED, GREY])
     axis.bar_label(bars, fmt="%.2f", padding=4)
-    axis.set(xlabel=f"loss on a tale of {T} tokens (lower is better)", xlim=(0, max(losses.values()) * 1.12))
+    axis.set(
+        xlabel=f"loss on {B} stories of {T} tokens (lower is better)", xlim=(0, max(losses.values()) * 1.12)
+    )
     axis.invert_yaxis()
     show(
         fig,
         "Bars, the loss of tales with different tables of positions: "
         + ", ".join(f"{name} {loss:.2f}" for name, loss in losses.items()),
-        "The first two bars are the same length: counting from 1 is a bug that you can't see here. The third is hardly "
-        "longer. Shuffling the first 50 rows costs about as much as shuffling them all or having none.",
+        "The first two bars are nearly the same: counting from 1 is a bug that you can hardly see here. The third is hardly "
+        "longer. Shuffling the first 50 rows costs far more than shuffling the other 462.",
     )
