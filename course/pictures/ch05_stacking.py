@@ -1,4 +1,4 @@
-"""The figures of chapter 5: the whole model, signals that fade, a block, gradients near the top, the stream."""
+"""The figures of chapter 5: the whole model, signals that fade, blocks, gradients near the top, the stream."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -120,6 +120,32 @@ def one_block() -> None:
     )
 
 
+def norm_before_or_after() -> None:
+    """Draw one addition to the stream twice: with the norm in the branch, and with the norm on the stream."""
+    fig, ax = plt.subplots(figsize=(8.6, 2.3))
+    circle = dict(boxstyle="circle,pad=0.15", fc="white", ec=BLUE, lw=2)
+    for left, name, norm in (
+        (0, "pre-norm: x + f(ln(x))", (1.0, 0.65)),
+        (5.6, "post-norm: ln(x + f(x))", (3.5, 1.75)),
+    ):
+        ax.text(left, 2.55, name, fontsize=12, color=INK)
+        _arrow(ax, (left, 2), (left + 4.9, 2), BLUE, 3)
+        ax.plot([left + 0.6, left + 0.6, left + 3], [2, 0.9, 0.9], color=GREY, lw=1.5, zorder=1)
+        _arrow(ax, (left + 3, 0.9), (left + 3, 1.8), GREY)
+        _box(ax, left + norm[0], norm[1], 0.7, 0.5, "ln", RED if left else GREY)
+        _box(ax, left + 2.05, 0.65, 0.6, 0.5, "f", PURPLE)
+        ax.text(left + 3, 2, "+", ha="center", va="center", fontsize=14, bbox=circle, zorder=5)
+    ax.set(xlim=(-0.2, 10.7), ylim=(0.5, 2.9))
+    ax.axis("off")
+    show(
+        fig,
+        "Two pictures of a branch f that reads the stream and adds to it. With pre-norm, ln stands in the branch, before f. "
+        "With post-norm, ln stands on the stream, after the plus sign.",
+        "One addition, where f is attention or an MLP. With pre-norm, there's nothing on the blue line but the plus sign. With post-norm, "
+        "everything on it goes through a norm after each addition.",
+    )
+
+
 def gradient_near_the_top(depths: Sequence[int], sizes: Mapping[str, Sequence[float]]) -> None:
     """Draw, for stacks of several depths, the gradient that the last matrix gets; `sizes` are post and pre."""
     fig, ax = plt.subplots(figsize=(7.6, 3.5))
@@ -139,10 +165,10 @@ def gradient_near_the_top(depths: Sequence[int], sizes: Mapping[str, Sequence[fl
     show(
         fig,
         "The gradient of the last matrix in fresh stacks of 6, 12, 24 and 48 blocks, both axes logarithmic. With "
-        "post-norm the line is nearly flat; with pre-norm it falls about as a dotted line does that falls with the root of "
+        "post-norm the line is nearly flat; with pre-norm it falls a bit more steeply than a dotted line that falls with the root of "
         "the depth.",
-        "How hard the very first training step pulls on the last matrix (mean of three draws). Post-norm: about as hard in a "
-        "deep stack as in a shallow one. Pre-norm: less, the deeper the stack (dotted: in proportion to 1/√L).",
+        "The gradient of the last matrix before the very first training step (mean of three draws). Post-norm: about as large in a "
+        "deep stack as in a shallow one. Pre-norm: the deeper the stack, the smaller, falling a bit faster than 1/√depth (dotted).",
     )
 
 
