@@ -23,30 +23,50 @@ def most_likely(prompt: str, labels: list[str], chances: Tensor, others: int) ->
         fig,
         f"Bars: the {len(labels)} most likely next tokens, from {chances[0]:.2f} down to {chances[-1]:.2f}, and one for "
         f"all {others:,} others together, {rest:.1f}.",
-        f"The {len(labels)} most likely tokens (blue), and all the others in one bar (orange). None of these others is "
-        "likely, but together they come up more often than all the words above.",
+        f"The {len(labels)} most likely tokens (blue), and all the others in one bar (orange).",
     )
+
+
+def _colored(texts: list[tuple[str, list[str], list[bool]]], width: int) -> plt.Figure:
+    """Draw texts below one another, each under its title, with the marked tokens on orange."""
+    rows = []
+    for title, pieces, marks in texts:
+        rows += [[(title, None)]] if title else []
+        line = []
+        for piece, mark in zip(pieces, marks):
+            if sum(len(text) for text, _ in line) + len(piece) > width:
+                rows, line = [*rows, line], []
+            line.append((piece.replace("\n", "↵"), mark))
+        rows.append(line)
+    fig, ax = plt.subplots(figsize=(6.4, 0.3 * len(rows) + 0.2))
+    for row, line in enumerate(rows):
+        at = 0
+        for piece, mark in line:
+            if mark:
+                ax.add_patch(Rectangle((at, -row - 0.38), len(piece), 0.76, color="#fcd9b6", lw=0, zorder=0))
+            font = {"color": GREY} if mark is None else {"family": "monospace"}
+            ax.text(at, -row, piece, fontsize=13, va="center", **font)
+            at += len(piece)
+    ax.set(xlim=(0, width + 1), ylim=(-len(rows) + 0.4, 0.6))
+    ax.axis("off")
+    return fig
 
 
 def repeats(pieces: list[str], seen: list[bool], caption: str, width: int = 55) -> None:
     """Show a text with the tokens colored that belong to a run that came before."""
-    lines, line = [], []
-    for piece, again in zip(pieces, seen):
-        if sum(len(text) for text, _ in line) + len(piece) > width:
-            lines, line = [*lines, line], []
-        line.append((piece.replace("\n", "↵"), again))
-    lines.append(line)
-    fig, ax = plt.subplots(figsize=(6.4, 0.3 * len(lines) + 0.2))
-    for row, line in enumerate(lines):
-        at = 0
-        for piece, again in line:
-            if again:
-                ax.add_patch(Rectangle((at, -row - 0.38), len(piece), 0.76, color="#fcd9b6", lw=0, zorder=0))
-            ax.text(at, -row, piece, family="monospace", fontsize=13, va="center")
-            at += len(piece)
-    ax.set(xlim=(0, width + 1), ylim=(-len(lines) + 0.4, 0.6))
-    ax.axis("off")
+    fig = _colored([("", pieces, seen)], width)
     show(fig, f"A text with the repeated tokens on orange: {sum(seen)} of {len(seen)}.", caption)
+
+
+def far_tail(texts: dict[float, tuple[list[str], list[bool]]], width: int = 55) -> None:
+    """Show a text for each temperature, its tokens and which of them are from the far tail."""
+    fig = _colored([(f"t = {t}", *text) for t, text in texts.items()], width)
+    told = ", ".join(f"{sum(far)} at t = {t}" for t, (_, far) in texts.items())
+    show(
+        fig,
+        f"Texts drawn at several temperatures, with the tokens from the far tail on orange: {told}.",
+        f"Orange: tokens that weren't among the 1,000 most likely ones. There are {told}.",
+    )
 
 
 def temperatures(curves: dict[float, Tensor]) -> None:
@@ -60,13 +80,15 @@ def temperatures(curves: dict[float, Tensor]) -> None:
     ax.set(xscale="log", yscale="log", ylim=(1e-7, 1), xlabel="rank of the token", ylabel="probability")
     ax.legend(frameon=False, loc="lower left")
     tails = {t: chances.sort(descending=True).values[100:].sum() for t, chances in curves.items()}
+    for i, (tail, line) in enumerate(zip(tails.values(), ax.lines)):
+        ax.text(115 * 2.6**i, 0.06, f"{tail:.0%}", color=line.get_color(), fontsize=15, weight="bold")
     told = ", ".join(f"{tail:.0%} at t = {t}" for t, tail in tails.items())
     show(
         fig,
         "Three falling lines, steeper the lower the temperature. They cross: the higher temperature has less for the "
         f"first tokens and more for the tail. All tokens after the first hundred (a dotted line) have {told}.",
-        f"One distribution at three temperatures, most likely token first. Heat moves probability from the left to the "
-        f"right. The tokens beyond the dotted line get {told}.",
+        "One distribution at three temperatures, most likely token first. Heat moves probability from the left to the "
+        "right: the percentages say how much is beyond the dotted line.",
     )
 
 
