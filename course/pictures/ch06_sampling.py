@@ -38,7 +38,7 @@ def _colored(texts: list[tuple[str, list[str], list[bool]]], width: int) -> plt.
                 rows, line = [*rows, line], []
             line.append((piece.replace("\n", "↵"), mark))
         rows.append(line)
-    fig, ax = plt.subplots(figsize=(6.4, 0.3 * len(rows) + 0.2))
+    fig, ax = plt.subplots(figsize=(6.4 * width / 55, 0.3 * len(rows) + 0.2))
     for row, line in enumerate(rows):
         at = 0
         for piece, mark in line:
@@ -58,14 +58,14 @@ def repeats(pieces: list[str], seen: list[bool], caption: str, width: int = 55) 
     show(fig, f"A text with the repeated tokens on orange: {sum(seen)} of {len(seen)}.", caption)
 
 
-def far_tail(texts: dict[float, tuple[list[str], list[bool]]], width: int = 55) -> None:
+def far_tail(texts: dict[float, tuple[list[str], list[bool]]], width: int = 60) -> None:
     """Show a text for each temperature, its tokens and which of them are from the far tail."""
     fig = _colored([(f"t = {t}", *text) for t, text in texts.items()], width)
     told = ", ".join(f"{sum(far)} at t = {t}" for t, (_, far) in texts.items())
     show(
         fig,
         f"Texts drawn at several temperatures, with the tokens from the far tail on orange: {told}.",
-        f"Orange: tokens that weren't among the 1,000 most likely ones. There are {told}.",
+        f"Orange: tokens that weren't among the 1,000 most likely. {told}.",
     )
 
 
@@ -81,7 +81,7 @@ def temperatures(curves: dict[float, Tensor]) -> None:
     ax.legend(frameon=False, loc="lower left")
     tails = {t: chances.sort(descending=True).values[100:].sum() for t, chances in curves.items()}
     for i, (tail, line) in enumerate(zip(tails.values(), ax.lines)):
-        ax.text(115 * 2.6**i, 0.06, f"{tail:.0%}", color=line.get_color(), fontsize=15, weight="bold")
+        ax.text(290 * 2.8**i, 0.06, f"{tail:.0%}", color=line.get_color(), ha="right", size=15, weight="bold")
     told = ", ".join(f"{tail:.0%} at t = {t}" for t, tail in tails.items())
     show(
         fig,
