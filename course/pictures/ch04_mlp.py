@@ -79,29 +79,23 @@ def bell(at: float) -> None:
     )
 
 
-def forms_of_gelu(x, exact, tanh, sigmoid) -> None:
-    """Draw ReLU and GELU's exact and tanh form over x (N,), and what two forms are off by."""
-    fig, (left, middle, right) = plt.subplots(1, 3, figsize=(8.4, 3.2), width_ratios=(1.5, 1, 1))
+def forms_of_gelu(x, exact, tanh) -> None:
+    """Draw ReLU and GELU's exact and tanh form over x (N,), and how far the two are apart."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2))
     near = x.abs() <= 3
     left.plot(x[near], x[near].relu(), color=GREY, ls=":", lw=2, label="ReLU")
     left.plot(x[near], exact[near], color=ORANGE, lw=5, alpha=0.6, label="GELU, exact")
     left.plot(x[near], tanh[near], color=BLUE, lw=1.5, ls="--", label="GELU, tanh form")
     left.set(xlabel="x", title="The bend")
     left.legend(frameon=False, fontsize=10)
-    for ax, form, factor, name, unit in (
-        (middle, tanh, 1e4, "tanh − exact", "0.0001"),
-        (right, sigmoid, 1e2, "sigmoid − exact", "0.01"),
-    ):
-        ax.axhline(0, color=PALE, lw=1)
-        ax.plot(x, (form - exact) * factor, color=BLUE)
-        ax.set(xlabel="x", title=name, ylabel=f"in units of {unit}")
+    right.axhline(0, color=PALE, lw=1)
+    right.plot(x, (tanh - exact) * 1e4, color=BLUE)
+    right.set(xlabel="x", title="tanh form − exact form", ylabel="in units of 0.0001")
     show(
         fig,
         "Left: ReLU with its corner, and the exact GELU with the tanh form drawn on it; the two can't be told "
-        "apart. Middle: the tanh form minus the exact one, at most 4.7 in units of 0.0001. Right: the sigmoid form "
-        "minus the exact one, at most 2 in units of 0.01.",
-        "Left: the dashed tanh form covers the exact GELU. Middle and right: how far each of the two shortcuts is from the exact "
-        "form. Mind the units: the right panel's are a hundred times larger.",
+        "apart. Right: the tanh form minus the exact one, at most 4.7 in units of 0.0001.",
+        "Left: the dashed tanh form covers the exact GELU. Right: how far apart the two are, in units of 0.0001.",
     )
 
 
@@ -123,14 +117,19 @@ def widen_and_back() -> None:
     ax.text(6.4, 0, "c_proj\n768 × 3072\nweights", ha="center", va="center", fontsize=11)
     ax.annotate("", (4.75, 0), (3.5, 0), arrowprops={"arrowstyle": "->", "color": GREY})
     ax.text(4.12, 80, "GELU", ha="center", va="bottom", fontsize=11)
-    ax.set(xlim=(-0.8, 9.0), ylim=(-1600, 2500))
+    arrow = {"arrowstyle": "->", "color": GREY, "shrinkA": 0, "shrinkB": 0}
+    ax.plot([0.225, 0.225, 9.1], [-384, -1800, -1800], color=GREY, lw=1)  # the vector itself, around the MLP
+    ax.annotate("", (9.1, -170), (9.1, -1800), arrowprops=arrow)
+    ax.annotate("", (8.9, 0), (8.3, 0), arrowprops=arrow)
+    ax.text(9.1, 0, "+", ha="center", va="center", bbox={"boxstyle": "circle", "fc": "white", "ec": GREY})
+    ax.set(xlim=(-0.8, 9.5), ylim=(-1900, 2500))
     ax.axis("off")
     show(
         fig,
         "The MLP drawn to scale: a bar of 768 numbers, widened by c_fc to a bar of 3072, four times as tall; GELU "
-        "bends each of them; c_proj brings them back to 768.",
-        "GPT-2 small's MLP, to scale: 768 numbers become 3072, are bent, and become 768 again. (`tales` is half as "
-        "wide: 384, 1536 neurons, 384.)",
+        "bends each of them; c_proj brings them back to 768. A line leads around all this to a plus at the end.",
+        "GPT-2 small's MLP, to scale: 768 numbers are widened to 3,072, bent, and brought back to 768. The result is added to "
+        "the token's vector. (`tales` is half as wide: 384, 1,536 neurons, 384.)",
     )
 
 
@@ -151,8 +150,8 @@ def who_moves(moved: dict[str, torch.Tensor]) -> None:
         fig,
         "Two grids of 6 by 6: which outputs move when one input changes. Attention: the lower triangle with the "
         "diagonal, 21 of 36. MLP: the diagonal only, 6 of 36.",
-        "Blue: the output moves. Each column is one changed token: attention's output moves there and at every later token, "
-        "the MLP's only there.",
+        "Blue: the output moves. Each column stands for one changed token. Attention's output moves at that token and every "
+        "later one; the MLP's, only at that token.",
     )
 
 
@@ -172,7 +171,7 @@ def facts_known(widths, known: dict[int, list[float]], straight: list[float]) ->
         fig,
         "Facts known over the hidden width. Each line climbs to 100 percent: 64 facts at 2 C, 128 at 4 C, 256 at 8 C. "
         "Without the bend the share stays low however wide the layer is.",
-        "On this grid, twice the facts take twice the width. Without the bend (dashed), a width beyond C is no help.",
+        "Among these widths, twice the facts need twice the width. Without the bend (dashed), going beyond C doesn't help.",
     )
 
 
@@ -212,7 +211,7 @@ def where_parameters_are(block: dict[str, int], models: dict[str, dict[str, int]
         fig,
         "Where the parameters are. " + "; ".join(told) + ".",
         "The larger the model, the smaller the share of the embeddings (green). In the largest one nearly two thirds "
-        "of everything is MLP (yellow).",
+        "of everything is MLP (yellow). The norms are too thin to see.",
     )
 
 
@@ -251,7 +250,7 @@ def memory(x, keys, fits, strengths, values) -> None:
         f"A vector x above {N} keys, drawn as strips of color. Beside each key stands how well x fits it, before the bend "
         f"and after: {'; '.join(told)}. Then comes the neuron's value, and the value times the second number. Where x fits, "
         "the value comes through; where it doesn't, hardly anything does. Below the last column stands its sum.",
-        "Red is positive, blue negative. x is compared with each key. Where the colors agree, the fit is large. GELU bends "
+        "Red is positive, blue negative. x is compared with each key. Where the colors agree, the fit is large (it includes the bias, -1). GELU bends "
         "it, and what comes out (the bar) is how much of the neuron's value comes through on the right. The sum at the bottom "
         "is what the MLP returns (here without a bias at the end). The right column has a color scale of its own.",
     )
@@ -308,13 +307,13 @@ def lit_texts(texts: dict[str, tuple[list[str], torch.Tensor]], strongest: float
     )
 
 
-def knob(settings: list[float], odds: list[float], others: list[list[float]]) -> None:
+def knob(settings: list[float], times: list[float], others: list[list[float]]) -> None:
     """Draw how many times as likely something gets, over the number that a neuron is set to, and others are."""
     fig, ax = plt.subplots(figsize=(7.2, 3.6))
     for other in others:
         ax.plot(settings, other, color=GREY, lw=0.8, alpha=0.6)
-    ax.plot(settings, odds, "o-", color=ORANGE, lw=2.5)
-    for name, y, color in (("the Oz neuron", odds[-1], BROWN), (f"{len(others)} others", 1.0, GREY)):
+    ax.plot(settings, times, "o-", color=ORANGE, lw=2.5)
+    for name, y, color in (("the Oz neuron", times[-1], BROWN), (f"{len(others)} others", 1.0, GREY)):
         ax.text(settings[-1] + 0.7, y, name, va="center", color=color)
     ax.set(xlabel="the neuron is set to", ylabel="names of Oz, times as likely", yscale="log")
     ax.set(xlim=(-0.5, 1.3 * settings[-1]), xticks=settings)
@@ -324,7 +323,7 @@ def knob(settings: list[float], odds: list[float], others: list[list[float]]) ->
     show(
         fig,
         "How many times as likely a name from Oz gets, over what a neuron is set to. For the Oz neuron it rises steadily, to "
-        f"about {odds[-1]:.0f} times at {settings[-1]}. The thin lines of {len(others)} other neurons all stay far below.",
+        f"about {times[-1]:.0f} times at {settings[-1]}. The thin lines of {len(others)} other neurons all stay far below.",
         "How many times as likely a name from Oz gets as the next token of Snow-white when a neuron is set to a fixed "
         "number. Each step up the axis is a factor. Gray: other neurons of the same block, turned up as far.",
     )
