@@ -25,7 +25,7 @@ def _matrix(axis, numbers: Tensor, title: str, form: str, marked=()) -> None:
     axis.spines[:].set_visible(False)
 
 
-def lookup_as_product(tokens: Tensor, table: Tensor) -> None:
+def one_hot_times_table(tokens: Tensor, table: Tensor) -> None:
     """Show one-hot vectors times a table: the rows that are looked up. tokens (3,), table (5, 3)."""
     picks = torch.nn.functional.one_hot(tokens, len(table)).float()
     colors = dict(zip(tokens.tolist(), cycle((BLUE, RED, BLUE))))
@@ -36,6 +36,8 @@ def lookup_as_product(tokens: Tensor, table: Tensor) -> None:
     _matrix(axes[2], picks @ table, "= vectors (3 × 3)", "{:.1f}", rows)
     for axis in (axes[0], axes[2]):
         axis.set_yticks(range(len(tokens)), [f"token {i}" for i in tokens.tolist()])
+    axes[0].set_xticks(range(len(table)))
+    axes[0].xaxis.tick_top()
     axes[1].set_yticks(range(len(table)), [f"id {i}" for i in range(len(table))])
     show(
         fig,
@@ -102,8 +104,8 @@ def word_map(groups: dict[str, list[str]], vectors: Tensor) -> None:
         fig,
         f"{len(words)} words as points in two dimensions, which hold {share:.0%} of their differences: numbers and "
         "colors above, royalty and animals to the lower left, words for saying and for moving to the right.",
-        f"{len(words)} rows of wte, flattened to two dimensions, which keep {share:.0%} of their differences (of random "
-        f"rows, {chance:.0%}). Nouns are in one place, verbs in another, and numbers and colors, which both come before "
+        f"{len(words)} rows of wte, flattened to two dimensions. These keep {share:.0%} of the variance; for random "
+        f"rows it would be {chance:.0%}. Nouns are in one place, verbs in another, and numbers and colors, which both come before "
         "nouns, in a third. Words that would overlap have been moved up or down a little.",
     )
 
@@ -152,8 +154,10 @@ def positions_alike(cosines: Tensor, rows: tuple[int, ...] = (3, 100, 300)) -> N
         f"the end. Right: the cosines of the rows {', '.join(map(str, rows))} with all others; the first has a "
         "narrow peak around its own position, the others broad, ragged hills; that of row 300 is highest beyond 300.",
         "How alike the rows of wpe are. Left, every row with every other: red is alike, white "
-        "unrelated, blue pointing slightly the other way. Toward the lower right all rows are much alike. Right, "
-        "three rows of that square, each row's 1 with itself left out. Random rows would mostly stay within ±0.1.",
+        "unrelated, blue pointing slightly the other way. Toward the lower right, the rows all look much alike. Right: "
+        "three rows of that square, without the 1 that each row has with itself. A cosine above 0.2: "
+        + ", ".join(f"row {row} with {(others[row] > 0.2).sum()} other rows" for row in rows)
+        + ". Random rows would mostly stay within ±0.1.",
     )
 
 
@@ -214,7 +218,7 @@ def logits_and_probabilities(prompt: str, labels: list[str], logits: Tensor, cha
 def losses_by_table(losses: dict[str, float], B: int, T: int) -> None:
     """Show what the model loses with other tables of positions, for B texts of T tokens."""
     fig, axis = plt.subplots(figsize=(8.0, 3.3))
-    bars = axis.barh(list(losses), losses.values(), color=[BLUE, SKY, GREEN, ORANGE, RED, GREY])
+    bars = axis.barh(list(losses), losses.values(), color=[BLUE, SKY, GREEN, ORANGE, GREY, RED])
     axis.bar_label(bars, fmt="%.2f", padding=4)
     axis.set(
         xlabel=f"loss on {B} stories of {T} tokens (lower is better)", xlim=(0, max(losses.values()) * 1.12)
@@ -224,6 +228,7 @@ def losses_by_table(losses: dict[str, float], B: int, T: int) -> None:
         fig,
         "Bars, the loss of tales with different tables of positions: "
         + ", ".join(f"{name} {loss:.2f}" for name, loss in losses.items()),
-        "The first two bars are nearly the same: counting from 1 is a bug that you can hardly see here. The third is hardly "
-        "longer. Shuffling the first 50 rows costs far more than shuffling the other 462.",
+        "The first two bars are nearly the same: counting from 1 is a bug that you can hardly see here. Shuffling from 50 on "
+        "hardly adds more. Shuffling the first 50 costs far more than shuffling all the later ones (these texts reach "
+        f"only position {T - 1}). Wrong rows ({losses['all shuffled']:.2f}) are worse than none ({losses['all zero']:.2f}).",
     )
