@@ -195,7 +195,8 @@ def star_import(notebook: nbformat.NotebookNode) -> str:
 def helper(name: str, notebook: nbformat.NotebookNode) -> str | None:
     """Return the text of the last statement in a notebook that defines or imports a name, or None.
 
-    Raises CourseError if that statement runs something.
+    `name = check(name)` is neither, so that an answer may call an earlier one. Raises CourseError if that statement
+    runs something.
     """
     for cell in reversed(code_cells(notebook)):
         for statement in reversed(statements(cell)):
@@ -206,7 +207,7 @@ def helper(name: str, notebook: nbformat.NotebookNode) -> str | None:
                 raise CourseError(
                     f"it uses `{name}`, which `{ast.unparse(statement)}` changes; give it its last value at once"
                 )
-            elif name in names_of(statement):
+            elif name in names_of(statement) and ast.unparse(statement) != f"{name} = check({name})":
                 if is_definition(statement):
                     return lines_of(cell, statement)
                 if is_plain(statement.value):

@@ -58,7 +58,7 @@ def test_right_answers_come_in_wrong_ones_stay_out_and_helpers_come_along(learne
     )
     helper = nbformat.v4.new_code_cell(
         "from operator import itemgetter\n\nWIDTH = 3\n\n"
-        "def last_size(x):\n    return itemgetter(-1)(x.shape)\n\nprint('an experiment')"
+        "def last_size(x):\n    return itemgetter(-1)(x.shape)\n\nprint('an experiment')\nlast_size = check(last_size)"
     )
     split = cell_of(mine, "split_heads")
     split.source = (
