@@ -1,5 +1,7 @@
 """Models and texts that several tests use."""
 
+import signal
+
 import pytest
 import torch
 import transformers
@@ -12,6 +14,10 @@ transformers.utils.logging.disable_progress_bar()
 
 
 def pytest_configure(config):
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # a script that runs in the background hands that down
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # small models, big tokenizer
     config.addinivalue_line("filterwarnings", "ignore:the model has vocab_size")
 
