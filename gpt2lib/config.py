@@ -49,7 +49,7 @@ class _Sizes:
 
 @dataclass(frozen=True)
 class GPT2Config(_Sizes):
-    """The sizes of a GPT-2; the defaults are GPT-2 small.
+    """The sizes of a GPT-2; the default sizes are GPT-2 small's, and dropout is off unless asked for.
 
     Raises ValueError for sizes that no GPT-2 can have. Source: Radford et al. 2019, table 2, and
     the `config.json` of the published checkpoints, whose field names these are.

@@ -11,7 +11,7 @@ differentiable = True
 def cases():
     """One vector, a batch with strides, a vocabulary as large as the width, and one vector for each text."""
     return [
-        (torch.tensor([[[2.0, 1.0]]]), torch.tensor([[1.0, 0.0], [0.0, 3.0], [-1.0, 2.0]])),
+        (torch.tensor([[[2.0, 1.0]]]), torch.tensor([[1.0, 0.0], [0.0, 3.0], [-1.0, 1.0]])),
         (draw(3, 2, 4, seed=31).transpose(0, 1), draw(7, 4, seed=32)),
         (draw(3, 2, 5, seed=33), draw(5, 5, seed=34)),
         (draw(2, 4, seed=35), draw(7, 4, seed=36)),
