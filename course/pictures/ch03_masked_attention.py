@@ -35,34 +35,35 @@ def same_start(beginnings: list[str], vectors: list, predictions: list, tokenize
         top = shares.topk(5)
         names = [repr(tokenizer.decode([i])) for i in top.indices.tolist()]
         right.barh(range(5), 100 * top.values, color=ORANGE)
-        right.set_yticks(range(5), names, fontsize=10)
+        right.set_yticks(range(5), names, fontsize=11)
         right.invert_yaxis()
         right.set(xlim=(0, 100 * max(p.max().item() for p in predictions) * 1.1), xlabel="next token, %")
     show(
         fig,
         f"Two beginnings, {' and '.join(beginnings)}. The vectors of the two last tokens, drawn as strips of color, "
         "are the same. The five most likely next tokens beside them differ.",
-        "Left: the last token's vector before the first layer, the same both times. Right: what the model "
-        "expects next, not the same.",
+        "Left: the last token's vector before the first layer, the same both times (red: above 0, blue: below). "
+        "Right: what the model expects next, not the same.",
     )
 
 
 def weighted_sum(words: list[str], query, keys, values, shares, meanings: tuple[str, str]) -> None:
     """Draw a query (2,) at keys (S, 2), and values (S, 2) scaled by their shares (S,) and added up."""
-    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.7), width_ratios=(1.25, 1))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8.6, 3.7), width_ratios=(1.5, 1))
     two = "{:g}, {:g}".format
-    left.text(1.2, -0.75, f"query of “{words[-1]}”: {two(*query.tolist())}", color=BROWN, ha="center")
-    for x, head in zip((0, 1.2, 2.65, 4.0), ("folder", "key", "share", "value"), strict=True):
+    left.text(1.3, -0.75, f"query of “{words[-1]}”: {two(*query.tolist())}", color=BROWN, ha="center")
+    for x, head in zip((0, 1.3, 2.5, 3.75, 5.1), ("folder", "key", "match", "share", "value"), strict=True):
         left.text(x, 0, head, ha="center", color=GREY)
     for i, (word, color) in enumerate(zip(words, cycle(WORDS))):
         y = i + 1
         left.text(0, y, word, ha="center", va="center", color=color, weight="bold")
-        left.text(1.2, y, two(*keys[i].tolist()), ha="center", va="center")
-        left.add_patch(Rectangle((2.1, y - 0.3), 1.1, 0.6, color=PALE, lw=0))
-        left.add_patch(Rectangle((2.1, y - 0.3), 1.1 * shares[i].item(), 0.6, color="#f3c866", lw=0))
-        left.text(2.65, y, f"{shares[i]:.2f}", ha="center", va="center")
-        left.text(4.0, y, two(*values[i].tolist()), ha="center", va="center")
-    left.set(xlim=(-0.6, 4.5), ylim=(len(words) + 0.6, -1.2))
+        left.text(1.3, y, two(*keys[i].tolist()), ha="center", va="center")
+        left.text(2.5, y, f"{(keys[i] @ query).item():g}", ha="center", va="center")
+        left.add_patch(Rectangle((3.2, y - 0.3), 1.1, 0.6, color=PALE, lw=0))
+        left.add_patch(Rectangle((3.2, y - 0.3), 1.1 * shares[i].item(), 0.6, color="#f3c866", lw=0))
+        left.text(3.75, y, f"{shares[i]:.2f}", ha="center", va="center")
+        left.text(5.1, y, two(*values[i].tolist()), ha="center", va="center")
+    left.set(xlim=(-0.6, 5.6), ylim=(len(words) + 0.6, -1.2))
     left.axis("off")
     at = torch.zeros(2)
     for word, color, share, value in zip(words, cycle(WORDS), shares, values):
@@ -81,16 +82,16 @@ def weighted_sum(words: list[str], query, keys, values, shares, meanings: tuple[
             )
         at = tip
     right.plot(*zip((0, 0), at.tolist(), strict=True), "--", color=ORANGE, lw=2, zorder=1)
-    right.plot(*at, "o", mfc="none", mec=ORANGE, mew=2, ms=11)
-    right.text(at[0] + 0.5, at[1] + 0.3, "the mixture", color=BROWN, va="center")
+    right.plot(*at, "o", mfc="none", mec=ORANGE, mew=1.2, ms=19)
+    right.text(at[0] + 0.9, at[1] + 0.3, "the mixture", color=BROWN, va="center")
     right.set(xlim=(-4.2, 11), ylim=(-0.8, 9.4), xlabel=meanings[0], ylabel=meanings[1])
     parts = "; ".join(f"{w} {s:.2f}" for w, s in zip(words, shares.tolist()))
     show(
         fig,
-        f"Left: four folders with key, share and value. The shares are {parts}. Right: the values as dots in "
+        f"Left: four folders with key, match, share and value. The shares are {parts}. Right: the values as dots in "
         f"a plane of {meanings[0]} and {meanings[1]}. The values, shortened to their shares, are set tip to tail; "
         f"they end at the mixture, {at[0]:.1f} and {at[1]:.1f}.",
-        "Left: the query is compared with each key, which gives the shares. Right: each value, shortened to its "
+        "Left: the query's dot product with each key is the match; softmax makes the shares. Right: each value, shortened to its "
         "share, is an arrow (“growled” adds only a short blue piece); set end to end, they lead to the ring: the mixture.",
     )
 
@@ -103,7 +104,7 @@ def spreading_scores(widths, raw: list[float], divided: list[float], shares: dic
     left.text(12, 60, "q·k", color=BROWN, ha="right")
     left.text(20, 1.5, "q·k / √D", color=BLUE)
     left.set(
-        xlabel="width of the head, D", ylabel="variance", title="The scores spread with D …", ylim=(0.5, 400)
+        xlabel="width of the head, D", ylabel="variance", title="q · k spreads with D …", ylim=(0.5, 400)
     )
     left.set_xticks(widths, widths)
     left.set_yticks(widths, widths)
@@ -121,8 +122,8 @@ def spreading_scores(widths, raw: list[float], divided: list[float], shares: dic
         "Left: the variance of q·k grows as D, from 1 to about 256; divided by the root of D it stays at 1. "
         f"Right: shares that 16 random keys get, sorted. Without the division the best gets {top[0]:.1f}, the "
         f"others next to nothing; with it the best gets {top[1]:.1f} and the shares fall off gently.",
-        "Left: without the division (orange) the scores spread more the wider the head is. Right: the median "
-        "shares of 1000 random queries. One random key gets nearly all of the orange ones.",
+        "Left: without the division (orange) the numbers spread more, the wider the head. Right: the median "
+        "shares of 1000 random queries. Without the division, one random key takes nearly everything.",
     )
 
 
@@ -151,25 +152,33 @@ def three_masks(sentence: list[str], masks: dict[str, torch.Tensor]) -> None:
     )
 
 
-def from_products_to_shares(words: list[str], tables: dict[str, torch.Tensor]) -> None:
-    """Draw four tables (T, T); -inf and what is hidden in the last one stay white."""
-    fig, axes = plt.subplots(2, 2, figsize=(6.6, 6.0))
+def from_products_to_shares(words: list[str], raw, scaled, shares: torch.Tensor) -> None:
+    """Draw dot products, scores and shares (T, T), and the scores with -inf where a share is 0; hidden is gray."""
+    hidden = torch.where(shares == 0, -math.inf, scaled)
+    tables = {"q·k": raw, "divided by √D": scaled, "masked": hidden, "shares": shares}
+    fig, axes = plt.subplots(2, 2, figsize=(7.2, 6.6))
     for ax, digits, (title, table) in zip(axes.flat, (2, 4, 4, 2), tables.items(), strict=True):
-        last = table is list(tables.values())[-1]
+        last = table is shares
         ax.imshow(table.masked_fill(table.isinf(), 0), cmap=SHARES, vmin=0, vmax=1)
         for r, row in enumerate(table.tolist()):
             for c, number in enumerate(row):
-                label = "−∞" if math.isinf(number) else "0" if last and c > r else f"{number:.{digits}f}"
-                ax.text(c, r, label, ha="center", va="center", fontsize=11 - digits / 2, color=ink(number))
+                if math.isinf(number) or (last and number == 0):
+                    ax.add_patch(Rectangle((c - 0.5, r - 0.5), 1, 1, color=PALE, lw=0))
+                label = (
+                    "−∞" if math.isinf(number) else "0" if last and number == 0 else f"{number:.{digits}f}"
+                )
+                ax.text(c, r, label, ha="center", va="center", fontsize=12 - digits / 2, color=ink(number))
         label_tokens(ax, words, words)
         ax.set_title(title, fontsize=12)
+    fig.supxlabel("who is asked", fontsize=12)
+    fig.supylabel("who asks", fontsize=12)
     rows = "; ".join(" ".join(f"{n:.2f}" for n in row[: t + 1]) for t, row in enumerate(table.tolist()))
     show(
         fig,
-        f"Four tables for the words {' '.join(words)}: the dot products; the same divided by 4; with minus "
-        f"infinity above the diagonal; and the shares, whose rows are {rows}.",
-        "The dot products, divided, masked, and as shares. In the last table each row adds up to 1, and above the "
-        "diagonal all shares are 0.",
+        f"Four tables for the words {' '.join(words)}: the dot products; the same divided by √D; with minus "
+        f"infinity where they're hidden; and the shares, whose rows are {rows}.",
+        "The dot products, divided, masked, and as shares. Gray is hidden. In the last table each row adds up to 1, "
+        "and above the diagonal all shares are 0.",
     )
 
 
@@ -177,12 +186,14 @@ def noise_learned(losses: dict[str, list[float]], level: float, shares: torch.Te
     """Draw two loss curves and a table of shares (T, T)."""
     fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), width_ratios=(1.9, 1))
     for (name, curve), color, ink, height in zip(
-        losses.items(), (BLUE, ORANGE), (BLUE, BROWN), (2.95, 1.1), strict=True
+        losses.items(), (BLUE, ORANGE), (BLUE, BROWN), (3.0, 1.1), strict=True
     ):
-        left.plot(curve, color=color, lw=1.3)
+        left.plot(curve, color=color, lw=2)
         left.text(149, height, name, color=ink, ha="right")
-    left.axhline(level, color=GREY, lw=1, ls="--")
-    left.text(149, level - 0.35, "ln 16: pure guessing", color=GREY, ha="right", fontsize=10)
+    left.axhline(level, color="black", lw=1.5, ls=(0, (4, 5)), zorder=4)
+    left.text(
+        149, level - 0.35, f"pure guessing (dashed): {level:.1f}", color="black", ha="right", fontsize=11
+    )
     left.set(xlabel="training step", ylabel="loss per token", ylim=(0, 3.6), xlim=(0, 150))
     right.imshow(shares, cmap=SHARES, vmin=0, vmax=1)
     right.set(xlabel="who is asked", ylabel="who asks", xticks=range(len(shares)), yticks=range(len(shares)))
@@ -260,7 +271,7 @@ def layer_shapes() -> None:
     shape(middle, 0.05, "x (B, T, C)", "center")
     arrow(middle, 0.2, middle, 0.55)
     box(middle, 0.9, 2.4, "c_attn", ORANGE)
-    shape(5.6, 0.9, "(B, T, 3C): q, k, v side by side")
+    shape(7.5, 0.9, "(B, T, 3C): q, k, v")
     for x, name in zip((2.0, 4.2, 6.4), "qkv", strict=True):
         arrow(middle, 1.24, x, 1.66)
         box(x, 2.0, 1.9, f"split_heads({name})", BLUE)
@@ -287,7 +298,7 @@ def layer_shapes() -> None:
         "The attention layer from top to bottom. x, (B, T, C), goes through c_attn to (B, T, 3C). q, k and v are "
         "split into heads, (B, H, T, D). The cache, if there is one, makes k and v (B, H, S, D). attend gives "
         "(B, H, T, D), merge_heads (B, T, C), and c_proj keeps that shape.",
-        "The layer from top to bottom, with the shape after each step. Orange boxes have weights; blue ones are "
+        "The layer from top to bottom, with the shape after each step. Yellow boxes have weights; blue ones are "
         "your functions.",
     )
 
@@ -321,4 +332,33 @@ def heads_at_work(pieces: list[str], heads: dict[str, tuple]) -> None:
         "habit outlined. " + "; ".join(told) + ".",
         "Four heads of `tales`. Orange outlines mark the cells that the habit names; each title gives the share "
         "that falls into them and what a head with even shares would have there.",
+    )
+
+
+def read_twice(heads: dict[tuple[int, int], tuple[torch.Tensor, float]], even: float) -> None:
+    """Draw heads' shares (T, T) in texts whose second half repeats the first, with the share in the stripe."""
+    fig, axes = plt.subplots(1, len(heads), figsize=(8.4, 4.4), sharey=True)
+    told = []
+    for ax, ((block, head), (shares, share)) in zip(axes, heads.items(), strict=True):
+        T = len(shares)
+        half = T // 2
+        image = ax.imshow(shares, cmap=SHARES, vmin=0, vmax=0.4)
+        corners = [(0.5, half - 0.5), (1.5, half - 0.5), (half + 0.5, T - 1.5), (half + 0.5, T - 0.5)]
+        corners += [(half - 0.5, T - 0.5), (0.5, half + 0.5), (0.5, half - 0.5)]
+        ax.plot(*zip(*corners), color=RED, lw=1.2)
+        ax.axhline(half - 0.5, color=GREY, lw=0.8, ls=":")
+        ax.set_xticks([0, half, T - 1], [0, half, T - 1])
+        ax.set_yticks([0, half, T - 1], [0, half, T - 1])
+        ax.set(xlabel="who is asked")
+        ax.set_title(f"block {block}, head {head}: {share:.0%} (even: {even:.0%})", fontsize=12)
+        told.append(f"block {block}, head {head} puts {share:.0%} there")
+    axes[0].set_ylabel("who asks")
+    fig.colorbar(image, ax=axes, shrink=0.6, label="share", extend="max")
+    show(
+        fig,
+        "Mean shares of two heads in texts of 25 random tokens read twice, as lower triangles of 50 by 50. A stripe "
+        f"in the lower left is outlined: what came after the same token the first time. {'; '.join(told)}; even "
+        f"shares would put {even:.0%} there.",
+        "Random tokens, read twice (the second time below the dotted line). The orange outline marks what came after "
+        "the same token the first time: an induction head draws a stripe there. (The colors stop at 0.4, to make it visible.)",
     )
