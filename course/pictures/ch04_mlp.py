@@ -7,21 +7,28 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import Polygon, Rectangle
 
-from course.figures import BLUE, BROWN, GREEN, GREY, ORANGE, PALE, PURPLE, RED, SIGNED, show
+from course.figures import BLUE, BROWN, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, SIGNED, show
 
 
-def riddle(words: list[str], pushes: list[float]) -> None:
-    """Draw how much one neuron raises the logit of each word."""
-    fig, ax = plt.subplots(figsize=(6.4, 4.0))
-    ax.barh(range(len(words)), pushes, color=ORANGE)
-    ax.set_yticks(range(len(words)), words)
+def riddle(words: list[str], pushes: list[float], everyone: torch.Tensor) -> None:
+    """Draw how strongly one neuron points at some words, beside how strongly it does at all tokens (V,)."""
+    low, high = everyone.quantile(torch.tensor([0.005, 0.995])).tolist()
+    fig, ax = plt.subplots(figsize=(7.2, 1.2 + 0.32 * len(words)))
+    ax.axvspan(low, high, color=PALE, lw=0)
+    ax.axvline(0, color=GREY, lw=1)
+    ax.barh(range(len(words)), pushes, color=ORANGE, height=0.7)
+    ax.set_yticks(range(len(words)), words, fontsize=13)
     ax.invert_yaxis()
     ax.tick_params(axis="y", length=0)
-    ax.set(xlabel="how strongly it's raised")
+    ax.spines["left"].set_visible(False)
+    ax.text(low / 2, (len(words) - 1) / 2, "99% of\nall tokens", ha="center", va="center", color=INK)
+    ax.set(xlabel="how strongly the neuron points at each token (average token: 0)")
     show(
         fig,
-        f"Bars: the words that one neuron of the trained model raises most. They are {', '.join(words)}.",
-        "The words that one neuron of `tales` raises most. What do they have in common?",
+        f"Bars: the words that one neuron of the trained model raises most. They are {', '.join(words)}. Their bars end "
+        f"between {min(pushes):.2f} and {max(pushes):.2f}; 99% of all tokens are between {low:.2f} and {high:.2f}.",
+        "The words that one neuron of `tales` raises most, above nearly everything else in its vocabulary (gray). What do they "
+        "have in common?",
     )
 
 
@@ -46,6 +53,37 @@ def two_ramps() -> None:
     )
 
 
+def follow_curve(*counts: int) -> None:
+    """Draw a wavy curve and, for each count, the sum of that many ReLU neurons (and a constant) that follows it."""
+    x = torch.linspace(0, 6, 601, dtype=torch.float64)
+    fig, axes = plt.subplots(1, len(counts), figsize=(8.4, 2.7), sharey=True, squeeze=False)
+    told = []
+    for ax, n in zip(axes.flat, counts):
+        corners = torch.linspace(0, 6, n + 1, dtype=torch.float64)
+        slopes = wave(corners).diff() / corners.diff()
+        weights = slopes.diff(
+            prepend=torch.zeros(1, dtype=torch.float64)
+        )  # how much each neuron changes the slope
+        followed = wave(corners[0]) + (x[:, None] - corners[:-1]).relu() @ weights
+        told.append(f"{n} neurons miss it by up to {(followed - wave(x)).abs().max():.2f}")
+        ax.plot(x, wave(x), color=GREY, lw=5, alpha=0.45)
+        ax.plot(x, followed, color=ORANGE, lw=2)
+        ax.plot(corners[:-1], wave(corners[:-1]), "o", color=BROWN, ms=4)
+        ax.set(title=f"{n} neurons", xlabel="x")
+    show(
+        fig,
+        f"A wavy gray curve, and an orange line of straight pieces that follows it. {'; '.join(told)}.",
+        "Gray: a curve. Orange: the sum of a few ReLU neurons (and a constant). A dot marks where a neuron switches on and bends the line; "
+        "the dots are evenly spaced, and the weights are computed, not trained. "
+        f"{'; '.join(told)}.",
+    )
+
+
+def wave(x: torch.Tensor) -> torch.Tensor:
+    """Return the curve that `follow_curve` follows, a sum of two waves."""
+    return torch.sin(2 * x) + 0.6 * torch.sin(0.9 * x + 1)
+
+
 def bell(at: float) -> None:
     """Draw the normal distribution's share below a number, and x times that share."""
     x = torch.linspace(-4, 4, 401)
@@ -58,7 +96,7 @@ def bell(at: float) -> None:
     left.annotate(
         f"Φ({at:g}) = {here:.2f}".replace("-", "−"),
         (at - 0.4, 0.06),
-        (at - 1.5, 0.27),
+        (at - 2.0, 0.27),
         ha="center",
         arrowprops={"arrowstyle": "-", "color": GREY, "lw": 0.8},
     )
@@ -75,7 +113,7 @@ def bell(at: float) -> None:
         f"Left: the bell of the normal distribution, shaded below {at:g}; the area is {here:.2f}. Right: the "
         "share below x, which rises from 0 to 1, and x times this share: nearly 0 far left, nearly x far right.",
         f"Left: the shaded area is the share of draws below x, here {at:g}. Right: x times this area is the exact GELU. "
-        f"The dots: at {at:g}, the share is {here:.2f}, and GELU is {at * here:.2f}.",
+        f"The dots: at {at:g}, the share is {here:.2f}, and GELU is {at:g} times that, {at * here:.2f}.",
     )
 
 
@@ -95,18 +133,18 @@ def forms_of_gelu(x, exact, tanh) -> None:
         fig,
         "Left: ReLU with its corner, and the exact GELU with the tanh form drawn on it; the two can't be told "
         "apart. Right: the tanh form minus the exact one, at most 4.7 in units of 0.0001.",
-        "Left: the dashed tanh form covers the exact GELU. Right: how far apart the two are, in units of 0.0001.",
+        "Left: the dashed tanh form lies on the exact GELU; ReLU is dotted. Right: how far apart the two are, in units of 0.0001.",
     )
 
 
 def widen_and_back() -> None:
     """Draw the MLP of GPT-2 small to scale."""
-    fig, ax = plt.subplots(figsize=(7.6, 3.4))
+    fig, ax = plt.subplots(figsize=(8.4, 3.4))
     boxes = (
-        (0, 768, BLUE, "one token\n768"),
+        (0, 768, BLUE, "the token's\nvector: 768"),
         (3, 3072, ORANGE, "3072\nnumbers"),
         (4.8, 3072, GREEN, "3072\nneurons"),
-        (7.8, 768, BLUE, "one token\n768"),
+        (7.8, 768, BLUE, "what the MLP\nadds: 768"),
     )
     for x, height, color, label in boxes:
         ax.add_patch(Rectangle((x, -height / 2), 0.45, height, color=color))
@@ -121,15 +159,17 @@ def widen_and_back() -> None:
     ax.plot([0.225, 0.225, 9.1], [-384, -1800, -1800], color=GREY, lw=1)  # the vector itself, around the MLP
     ax.annotate("", (9.1, -170), (9.1, -1800), arrowprops=arrow)
     ax.annotate("", (8.9, 0), (8.3, 0), arrowprops=arrow)
+    ax.annotate("", (9.75, 0), (9.3, 0), arrowprops=arrow)
     ax.text(9.1, 0, "+", ha="center", va="center", bbox={"boxstyle": "circle", "fc": "white", "ec": GREY})
-    ax.set(xlim=(-0.8, 9.5), ylim=(-1900, 2500))
+    ax.text(9.85, 0, "new\nvector", va="center", fontsize=11)
+    ax.set(xlim=(-0.8, 10.9), ylim=(-1900, 2500))
     ax.axis("off")
     show(
         fig,
         "The MLP drawn to scale: a bar of 768 numbers, widened by c_fc to a bar of 3072, four times as tall; GELU "
         "bends each of them; c_proj brings them back to 768. A line leads around all this to a plus at the end.",
         "GPT-2 small's MLP, to scale: 768 numbers are widened to 3,072, bent, and brought back to 768. The result is added to "
-        "the token's vector. (`tales` is half as wide: 384, 1,536 neurons, 384.)",
+        "the token's vector. (The LayerNorm before `c_fc` is left out. `tales` is half as wide: 384, 1,536 neurons, 384.)",
     )
 
 
@@ -171,7 +211,7 @@ def facts_known(widths, known: dict[int, list[float]], straight: list[float]) ->
         fig,
         "Facts known over the hidden width. Each line climbs to 100 percent: 64 facts at 2 C, 128 at 4 C, 256 at 8 C. "
         "Without the bend the share stays low however wide the layer is.",
-        "Among these widths, twice the facts need twice the width. Without the bend (dashed), going beyond C doesn't help.",
+        "In 200 steps, and among these widths, knowing twice the facts took twice the width. Without the bend (dashed), going beyond C doesn't help.",
     )
 
 
@@ -210,15 +250,18 @@ def where_parameters_are(block: dict[str, int], models: dict[str, dict[str, int]
     show(
         fig,
         "Where the parameters are. " + "; ".join(told) + ".",
-        "The larger the model, the smaller the share of the embeddings (green). In the largest one nearly two thirds "
+        "Top: one block of GPT-2 small. The larger the model, the smaller the share of the embeddings (green). In the largest one nearly two thirds "
         "of everything is MLP (yellow). The norms are too thin to see.",
     )
 
 
-def memory(x, keys, fits, strengths, values) -> None:
-    """Draw x (C,) at keys (N, C), fits and strengths (N,) before and after the bend, values (N, C), what is added up."""
+def memory(inputs, outputs, x, keys, fits, strengths, values) -> None:
+    """Draw x (C,) at keys (N, C), fits and strengths (N,) before and after the bend, values (N, C), what is added up.
+
+    `inputs` and `outputs` name the columns of x and of the values.
+    """
     N, C = keys.shape
-    fig, axes = plt.subplots(N + 2, 4, figsize=(8.4, 0.62 * (N + 3)), width_ratios=(1, 0.75, 1, 1))
+    fig, axes = plt.subplots(N + 2, 4, figsize=(9, 0.62 * (N + 3)), width_ratios=(1, 0.7, 1, 1))
     limit = max(keys.abs().max(), values.abs().max(), x.abs().max()).item()
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
@@ -229,9 +272,14 @@ def memory(x, keys, fits, strengths, values) -> None:
         ax.vlines(torch.arange(C - 1) + 0.5, -0.5, 0.5, color="white", lw=2)  # to be counted
         ax.set_ylabel(label, rotation=0, ha="right", va="center")
 
+    def name_columns(ax, names):
+        ax.set_xticks(range(len(names)), names, rotation=60, ha="left", rotation_mode="anchor", fontsize=11)
+        ax.tick_params(axis="x", top=True, labeltop=True, bottom=False, labelbottom=False, length=0, pad=2)
+
     strip(axes[0, 0], x, "x ")
+    name_columns(axes[0, 0], inputs)
     for ax, title in zip(axes[0, 1:], ("fit → $a_i$", "value $v_i$", "adds $a_i v_i$"), strict=True):
-        ax.text(0.5, 0.1, title, ha="center", transform=ax.transAxes)
+        ax.text(0.5, 1.3, title, ha="center", transform=ax.transAxes, fontsize=12)
     added = strengths[:, None] * values
     loudest = max(added.abs().max(), added.sum(dim=0).abs().max()).item()
     told = [f"{fit:z.1f} → {a:z.1f}".replace("-", "−") for fit, a in zip(fits.tolist(), strengths.tolist())]
@@ -244,13 +292,16 @@ def memory(x, keys, fits, strengths, values) -> None:
         axes[i + 1, 1].set(xlim=(0, max(1, strengths.max().item())), ylim=(-0.5, 0.5))
         strip(axes[i + 1, 2], values[i], "")
         strip(axes[i + 1, 3], added[i], "", loudest)
+    for ax in axes[1, 2:]:
+        name_columns(ax, outputs)
     strip(axes[N + 1, 3], added.sum(dim=0), "sum ", loudest)
     show(
         fig,
-        f"A vector x above {N} keys, drawn as strips of color. Beside each key stands how well x fits it, before the bend "
-        f"and after: {'; '.join(told)}. Then comes the neuron's value, and the value times the second number. Where x fits, "
+        f"A vector x above {N} keys, drawn as strips of color. Their columns: {', '.join(inputs)}. "
+        f"Beside each key stands how well x fits it, before the bend and after: {'; '.join(told)}. Then comes the neuron's value, "
+        f"and the value times the second number. Their columns: {', '.join(outputs)}. Where x fits, "
         "the value comes through; where it doesn't, hardly anything does. Below the last column stands its sum.",
-        "Red is positive, blue negative. x is compared with each key. Where the colors agree, the fit is large (it includes the bias, -1). GELU bends "
+        "Red is positive, blue negative. x is compared with each key. Where the colors agree, the fit is large (it includes the bias). GELU bends "
         "it, and what comes out (the bar) is how much of the neuron's value comes through on the right. The sum at the bottom "
         "is what the MLP returns (here without a bias at the end). The right column has a color scale of its own.",
     )
@@ -315,7 +366,7 @@ def knob(settings: list[float], times: list[float], others: list[list[float]]) -
     ax.plot(settings, times, "o-", color=ORANGE, lw=2.5)
     for name, y, color in (("the Oz neuron", times[-1], BROWN), (f"{len(others)} others", 1.0, GREY)):
         ax.text(settings[-1] + 0.7, y, name, va="center", color=color)
-    ax.set(xlabel="the neuron is set to", ylabel="names of Oz, times as likely", yscale="log")
+    ax.set(xlabel="the neuron is set to", ylabel="names from Oz, times as likely", yscale="log")
     ax.set(xlim=(-0.5, 1.3 * settings[-1]), xticks=settings)
     ax.spines["bottom"].set_bounds(settings[0], settings[-1])
     ax.set_yticks([0.5, 1, 2, 5, 10], ["0.5", "1", "2", "5", "10"])
@@ -325,5 +376,5 @@ def knob(settings: list[float], times: list[float], others: list[list[float]]) -
         "How many times as likely a name from Oz gets, over what a neuron is set to. For the Oz neuron it rises steadily, to "
         f"about {times[-1]:.0f} times at {settings[-1]}. The thin lines of {len(others)} other neurons all stay far below.",
         "How many times as likely a name from Oz gets as the next token of Snow-white when a neuron is set to a fixed "
-        "number. Each step up the axis is a factor. Gray: other neurons of the same block, turned up as far.",
+        "number. Log scale: the same distance up always multiplies by the same number. Gray: other neurons of the same block, turned up as far.",
     )
