@@ -58,15 +58,22 @@ def initial_std(name: str, n_layer: int) -> float:
     return 0.02 / math.sqrt(2 * n_layer) if name.endswith("c_proj.weight") else 0.02
 
 
-# What a GPT2 does besides computing logits: keep its config, make a cache for chapter 7
-class _Configured(nn.Module):
-    """A model that keeps its config, and makes caches that fit it."""
+# What a GPT2 does besides computing logits: keep its config, draw weights, make a cache
+class _GPT2Base(nn.Module):
+    """A model that keeps its config, draws its fresh weights, and makes caches that fit it."""
 
     def __init__(self, config: GPT2Config):
         """Keep the config. Raises TypeError if it isn't a GPT2Config."""
         check_config(config)
         super().__init__()
         self.config = config
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw fresh weights: normal, with the deviation that `initial_std` gives; biases 0, gains 1."""
+        for name, parameter in self.named_parameters():
+            gain = "ln_" in name and name.endswith("weight")
+            parameter.normal_(0.0, initial_std(name, self.config.n_layer)).add_(float(gain))
 
     def new_cache(self, batch_size: int = 1, max_length: int | None = None) -> "KVCache":
         """Return an empty cache that fits this model, for batch_size texts of at most max_length tokens.
@@ -82,7 +89,7 @@ class _Configured(nn.Module):
         )
 
 
-class GPT2(_Configured):
+class GPT2(_GPT2Base):
     """The whole model: from tokens to the logits of the next one, at every position.
 
     Source: Radford et al. 2019. The names of the weights are those of the published checkpoint:
@@ -100,13 +107,6 @@ class GPT2(_Configured):
         self.h = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
         self.reset_parameters()
-
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Draw fresh weights: normal, with the deviation that `initial_std` gives; biases 0, gains 1."""
-        for name, parameter in self.named_parameters():
-            gain = "ln_" in name and name.endswith("weight")
-            parameter.normal_(0.0, initial_std(name, self.config.n_layer)).add_(float(gain))
 
     def forward(
         self, tokens: torch.Tensor, cache: "KVCache | None" = None, *, last_only: bool = False

@@ -1,1 +1,1 @@
-"""The exercises of chapter 5: LayerNorm, the block, the stack, its size, its start, its checkpoint."""
+"""The exercises of chapter 5: LayerNorm, the block, the stack, its size, its start, its checkpoint, its lens."""
