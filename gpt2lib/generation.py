@@ -85,11 +85,9 @@ def generate(
 ) -> Iterator[torch.Tensor]:
     """Yield the next token of every text in the batch, one step at a time.
 
-    tokens (B, T) -> max_new_tokens times (B,). It ends early once every text has drawn
-    stop_token; a text that ended before the others gets stop_token from then on. With use_cache
-    each step reads one new token, without it the whole text. A text that outgrows n_positions is
-    continued from its last n_positions tokens, without a cache: each token then stands at another
-    position than before, so nothing computed for the old position can be used again.
+    tokens (B, T) -> max_new_tokens times (B,). It ends early once every text has drawn stop_token; a text
+    that ended before the others gets stop_token from then on. A text that outgrows n_positions is
+    continued from its last n_positions tokens, without a cache.
     Prompts of different lengths come as a list, each a list of ids or a tensor (T,).
     Raises ValueError if the tokens are not ids that the model can read, TypeError for arguments
     of another kind.
@@ -103,15 +101,17 @@ def generate(
     room = min(tokens.shape[1] + max_new_tokens, limit)
     cache = model.new_cache(len(tokens), room) if use_cache else None
 
+    def read(text: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the next tokens: (B, T) -> (B, V)."""
+        if cache is None or text.shape[1] > limit:
+            return model(text[:, -limit:], last_only=True)[:, -1]
+        return model(text[:, cache.length :], cache, last_only=True)[:, -1]  # the prompt, then 1 token
+
     @torch.no_grad()
     def steps() -> Iterator[torch.Tensor]:
         text, ended = tokens, torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
         for _ in range(max_new_tokens):
-            if cache is None or text.shape[1] > limit:
-                logits = model(text[:, -limit:], last_only=True)
-            else:
-                logits = model(text[:, cache.length :], cache, last_only=True)  # the prompt, then 1 token
-            new = sampler(logits[:, -1])
+            new = sampler(read(text))
             if stop_token is not None:
                 new = new.masked_fill(ended, stop_token)
                 ended = ended | (new == stop_token)

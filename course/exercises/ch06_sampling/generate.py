@@ -160,4 +160,21 @@ def by_recursion(model, tokens, max_new_tokens, *, sampler=None, stop_token=None
     return steps(tokens, cache, torch.zeros(len(tokens), dtype=torch.bool), max_new_tokens)
 
 
-styles = [by_list, by_window, by_recursion]
+# the loop that reads by itself, for the mistakes that one can make there
+BY_HAND = """
+for _ in range(max_new_tokens):
+    if cache is None or text.shape[1] > limit:
+        logits = model(text[:, -limit:], last_only=True)
+    else:
+        logits = model(text[:, cache.length :], cache, last_only=True)
+    new = sampler(logits[:, -1])
+    if stop_token is not None:
+        new = new.masked_fill(ended, stop_token)
+        ended = ended | (new == stop_token)
+    yield new
+    if ended.all():
+        return
+    text = torch.cat([text, new[:, None]], dim=1)
+"""
+
+styles = [by_list, by_window, by_recursion, BY_HAND]
