@@ -26,27 +26,15 @@ if TYPE_CHECKING:
     from gpt2lib.cache import LayerCache
 
 
-def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return whole numbers from -127 to 127, and the scale of each row.
+def product_in_parts(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, parts: int) -> torch.Tensor:
+    """Return x @ weight.T + bias as a batch of `parts` products.
 
-    weight (N, K) -> int8 (N, K), float32 (N,). numbers * scale[:, None] differs from weight by at most half a
-    scale. A row of zeros has the scale 1. Source: Dettmers et al. 2022, section 2.1 ("absmax").
+    x (M, K), weight (N, K) contiguous, bias (N,) -> (M, N). parts divides N.
     """
-    scale = weight.float().abs().amax(dim=1) / 127
-    scale = torch.where(scale > 0, scale, 1.0)
-    return (weight / scale[:, None]).round().to(torch.int8), scale
-
-
-def quantized_linear(
-    x: torch.Tensor, numbers: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
-) -> torch.Tensor:
-    """Return x @ W.T + bias for the W whose row n is numbers[n] * scale[n], without making W.
-
-    x (M, K) float32 or bfloat16, numbers int8 (N, K), scale and bias float32 (N,) -> float32 (M, N).
-    The numbers are exact in the dtype of x, in which the product is made. (float16 would overflow on the
-    unscaled sums.)
-    """
-    return torch.addcmul(bias, F.linear(x, numbers.to(x.dtype)), scale)
+    blocks = weight.view(parts, -1, weight.shape[1])
+    columns = x.T.expand(parts, -1, -1)
+    y = torch.baddbmm(bias.view(parts, -1, 1), blocks, columns)
+    return y.reshape(len(weight), len(x)).T
 
 
 # What a way to multiply is, and operators of torch that have no public name
@@ -77,6 +65,29 @@ def private_operator(name: str) -> Callable[..., torch.Tensor]:
             raise NotHere(f"{str(error).splitlines()[0]} ({name})") from error
 
     return operate
+
+
+def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return whole numbers from -127 to 127, and the scale of each row.
+
+    weight (N, K) -> int8 (N, K), float32 (N,). numbers * scale[:, None] differs from weight by at most half a
+    scale. A row of zeros has the scale 1. Source: Dettmers et al. 2022, section 2.1 ("absmax").
+    """
+    scale = weight.float().abs().amax(dim=1) / 127
+    scale = torch.where(scale > 0, scale, 1.0)
+    return (weight / scale[:, None]).round().to(torch.int8), scale
+
+
+def quantized_linear(
+    x: torch.Tensor, numbers: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
+) -> torch.Tensor:
+    """Return x @ W.T + bias for the W whose row n is numbers[n] * scale[n], without making W.
+
+    x (M, K) float32 or bfloat16, numbers int8 (N, K), scale and bias float32 (N,) -> float32 (M, N).
+    The numbers are exact in the dtype of x, in which the product is made. (float16 would overflow on the
+    unscaled sums.)
+    """
+    return torch.addcmul(bias, F.linear(x, numbers.to(x.dtype)), scale)
 
 
 # An int8 product by FBGEMM, a library that comes with torch
@@ -154,15 +165,25 @@ def aten_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     return product
 
 
-def product_in_parts(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, parts: int) -> torch.Tensor:
-    """Return x @ weight.T + bias as a batch of `parts` products.
+# A float16 product by FBGEMM
+def fbgemm_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply float32 rows with float16 weights, as FBGEMM does. Private operators of torch."""
+    multiply = private_operator("ops.quantized.linear_dynamic_fp16.default")
+    # packing may write into its argument, so it gets a copy
+    packed = private_operator("ops.quantized.linear_prepack_fp16")(weight.clone(), bias)
+    return lambda x: multiply(x.float(), packed)
 
-    x (M, K), weight (N, K) contiguous, bias (N,) -> (M, N). parts divides N.
-    """
-    blocks = weight.view(parts, -1, weight.shape[1])
-    columns = x.T.expand(parts, -1, -1)
-    y = torch.baddbmm(bias.view(parts, -1, 1), blocks, columns)
-    return y.reshape(len(weight), len(x)).T
+
+def by_rows(one: Product, few: Product, many: Product) -> Product:
+    """Return a product that leaves one vector, a few and many of them to a product each, as ROWS has them."""
+    if one is few is many:
+        return one
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        rows = x.numel() // x.shape[-1]
+        return (one if rows == 1 else few if rows < MANY else many)(x)
+
+    return product
 
 
 # What it takes to be chosen, and candidates that take turns on the clock
@@ -182,6 +203,7 @@ class Trial:
     error: float = math.nan  # of the results, relative to their size
     seconds: tuple[float, ...] = ()  # for each of ROWS; empty if this way doesn't run here
     verdict: str = ""  # whether it was taken, or why not
+    taken: tuple[int, ...] = ()  # by how many matrices of the kind, for each of ROWS
 
 
 def error_of(product: Product, x: torch.Tensor, exact: torch.Tensor, bias: torch.Tensor) -> float:
@@ -224,7 +246,7 @@ def seconds_in_turns(
     return {key: min(seconds[1:]) for key, seconds in times.items()}
 
 
-# Makers: one for each routine that torch carries
+# The other makers: one for each routine that torch carries, and one for yours
 def plain(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply as nn.Linear does."""
     return lambda x: F.linear(x.float(), weight, bias)
@@ -273,14 +295,6 @@ def onednn_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     packed = private_operator("ops.mkldnn._reorder_linear_weight")(weight.bfloat16(), 1)
     bias = bias.bfloat16()
     return lambda x: multiply(x.bfloat16(), packed, bias, "none", [], "")
-
-
-def fbgemm_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply float32 rows with float16 weights, as FBGEMM does. Private operators of torch."""
-    multiply = private_operator("ops.quantized.linear_dynamic_fp16.default")
-    # packing may write into its argument, so it gets a copy
-    packed = private_operator("ops.quantized.linear_prepack_fp16")(weight.clone(), bias)
-    return lambda x: multiply(x.float(), packed)
 
 
 def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
@@ -358,18 +372,6 @@ def try_ways(
     return list(trials.values())
 
 
-def by_rows(one: Product, few: Product, many: Product) -> Product:
-    """Return a product that leaves one vector, a few and many of them to a product each, as ROWS has them."""
-    if one is few is many:
-        return one
-
-    def product(x: torch.Tensor) -> torch.Tensor:
-        rows = x.numel() // x.shape[-1]
-        return (one if rows == 1 else few if rows < MANY else many)(x)
-
-    return product
-
-
 def choose(
     matrices: list[Matrix],
     makers: tuple[Maker, ...],
@@ -402,6 +404,7 @@ def choose(
             taken[way, i] += 1
         chosen.append(by_rows(*picked))
     for trial in trials:
+        trial.taken = tuple(taken[trial.way, i] for i in range(len(ROWS)))
         places = [
             f"{ROWS[i]} row{'s' * (ROWS[i] > 1)}" + f" in {n} of {len(matrices)}" * (n < len(matrices))
             for (way, i), n in sorted(taken.items())

@@ -1,12 +1,14 @@
 """The figures of chapter 10: where the time goes, the roof, a row on its ticks, rounds of guesses, the ladder."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from itertools import cycle
 
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, show
 
@@ -47,8 +49,8 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
         fig,
         "A bar of 100 percent for each run: " + ", ".join(profiles) + ". Each is divided into the shares of "
         "the matrix products, the attention, norms with GELU and sums, and everything else.",
-        "Every bar is one run of a model, cut up by kind of work. The gray end is what's left over: Python "
-        "between the calls, views, copies into the cache.",
+        "The times are the fastest plain runs'; the colors come from a run with the stopwatch on. The gray end is "
+        "what's left: Python between the calls, views, copies, and whatever the two runs disagree about.",
     )
 
 
@@ -66,7 +68,7 @@ def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -
         fig,
         "A bar of milliseconds for each run: " + ", ".join(profiles) + ". Each is divided into the matrix "
         "products, the attention, norms with GELU and sums, and everything else. A mark shows what memory allows.",
-        "The same step twice, on one axis of milliseconds; what memory allows is for four bytes per weight, and for one. In "
+        "The same step twice, on one axis of milliseconds; what memory allows is for the bytes that each of them fetches. In "
         "the lower bar, gray has work of its own: casts from one dtype to another, and picking the 64 logits that `fast` "
         "makes once more.",
     )
@@ -77,47 +79,123 @@ Roof = Callable[
 ]  # operations per byte, flops, bandwidth -> operations per second
 
 
+def span_of(points: dict[str, tuple[float, float]], bend: float) -> tuple[float, float]:
+    """Return the ends of an axis of operations per byte that holds all points and the bend, with room for labels."""
+    xs = [bend, *(x for x, _ in points.values())]
+    return min(xs) / 6, 8 * max(xs)
+
+
+PLACES = [  # of a label beside its point, in points of type, and how it is aligned: the best first
+    (9, 0, "left"),
+    (9, -10, "left"),
+    (9, 10, "left"),
+    (-9, 10, "right"),
+    (-9, -10, "right"),
+    (9, -20, "left"),
+    (9, 20, "left"),
+    (9, 14, "left"),
+    (0, -15, "center"),
+    (0, 15, "center"),
+    (-9, 0, "right"),
+]
+Line = tuple[tuple[float, float], tuple[float, float]]  # both ends, each x, y
+
+
+def label_points(
+    ax: plt.Axes, labels: dict[str, tuple[float, float]], lines: list[tuple[float, Line]]
+) -> None:
+    """Write a label beside each point, where it covers as little as can be of points, lines and other labels.
+
+    labels: text -> x, y. lines: what it costs to cover a line (a point or a label costs 4), and the line.
+    """
+    ax.figure.canvas.draw()  # now the axes have their place
+
+    def bits(line: Line) -> list[Bbox]:
+        begin, end = ax.transData.transform(line)
+        middles = [begin + i / 100 * (end - begin) for i in range(101)]
+        return [Bbox([middle - 1, middle + 1]) for middle in middles]
+
+    weighty = [(weight, bits(line)) for weight, line in lines]
+    taken = [text.get_window_extent() for text in ax.texts if text.get_text()]  # an arrow has none
+    dots = dict(zip(labels, ax.transData.transform(list(labels.values()))))
+    taken += [Bbox([dot - 6, dot + 6]) for dot in dots.values()]
+    frame = ax.get_window_extent()
+
+    def gap(box: Bbox, dot: Sequence[float]) -> float:
+        """Return how far a dot is from a box."""
+        return math.hypot(*(max(low - x, 0, x - high) for low, high, x in zip(box.min, box.max, dot)))
+
+    for name, at in sorted(labels.items(), key=lambda label: -label[1][1]):
+        text = ax.annotate(name, at, PLACES[0][:2], textcoords="offset points", va="center", fontsize=12)
+        text.set(color=BLUE, in_layout=False, bbox={"fc": "w", "ec": "none", "pad": 0.3, "alpha": 0.8})
+        tries = []
+        for rank, (right, up, side) in enumerate(PLACES):
+            text.set(position=(right, up), ha=side)
+            box = text.get_window_extent()
+            cost = 0.4 * rank + 4 * box.count_overlaps(taken)
+            cost += sum(weight for weight, line in weighty if box.count_overlaps(line))
+            cost += 10 * (box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1)
+            nearest = min(dots, key=lambda other: gap(box, dots[other]))
+            cost += 8 * (nearest != name)  # it would seem to belong to that one
+            tries.append((cost, rank, box))
+        _, rank, box = min(tries, key=lambda each: each[:2])
+        text.set(position=PLACES[rank][:2], ha=PLACES[rank][2])
+        taken.append(box)
+
+
 def under_a_roof(
-    roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple[float, float]]
+    roof: Roof,
+    flops: float,
+    bandwidth: float,
+    points: dict[str, tuple[float, float]],
+    begin: str | None = None,
 ) -> plt.Figure:
     """Draw a machine's roof and points under it, with the share of the roof above them that they reach.
 
-    points: name -> operations per byte, operations per second.
+    points: name -> operations per byte, operations per second. From the one named `begin`, arrows lead to the others,
+    and the shares are listed at the right.
     """
-    fig, ax = plt.subplots(figsize=(7.6, 4.2))
-    heights = [y / 1e9 for _, y in points.values()]
-    xs = torch.logspace(-1, 3, 200).tolist()
-    ys = [roof(x, flops, bandwidth) / 1e9 for x in xs]
-    ax.plot(xs, ys, color=INK, lw=2)
+    fig, ax = plt.subplots(figsize=(8 if begin is None else 9.5, 5))
     bend = flops / bandwidth
+    low, high = span_of(points, bend)
+    xs = torch.logspace(math.log10(low), math.log10(high), 200).tolist()
+    ys = [roof(x, flops, bandwidth) / 1e9 for x in xs]
+    heights = [y / 1e9 for _, y in points.values()]
+    ax.plot(xs, ys, color=INK, lw=2)
     ax.axvline(bend, color=INK, lw=1, ls=":")
     for x, waits_for, side in (
-        (bend / 1.15, "waits for memory", "right"),
-        (bend * 1.15, "waits for arithmetic", "left"),
+        (bend / 1.08, "waits for memory", "right"),
+        (bend * 1.08, "waits for arithmetic", "left"),
     ):
-        ax.text(x, 0.03, waits_for, transform=ax.get_xaxis_transform(), ha=side, fontsize=11, color=INK)
-    ax.text(xs[-1], 1.08 * ys[-1], "your roof", ha="right", fontsize=11, color=INK)
+        ax.text(x, 0.03, waits_for, transform=ax.get_xaxis_transform(), ha=side, fontsize=12, color=INK)
+    ax.text(xs[-1], 1.08 * ys[-1], "your roof", ha="right", fontsize=12, color=INK)
+    bottom, top = 0.35 * min(heights + ys[-1:]), 1.6 * max(ys + heights)
     ax.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="billion operations per second")
-    ax.set(xlim=(0.1, 1000), ylim=(0.4 * min(ys + heights), 1.6 * max(ys + heights)))
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
+    ax.set(xlim=(low, high), ylim=(bottom, top))
+    for axis, ends in ((ax.xaxis, (low, high)), (ax.yaxis, (bottom, top))):
+        few = ends[1] / ends[0] < 1e5  # powers of ten, so that each label has room
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=20))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_locator(NullLocator())
-    fig.canvas.draw()  # now the axes have their place, so that labels can be kept apart
-    placed = []
-    for name, (x, y) in sorted(points.items(), key=lambda point: -point[1][1]):
-        ax.plot(x, y / 1e9, "o", color=BLUE, ms=6)
-        name = f"{name}: {100 * y / roof(x, flops, bandwidth):.0f}%"
-        left, middle = ax.transData.transform((x, y / 1e9)) * 72 / fig.dpi + (7, -5)
-        right = left + 5.6 * len(name)
-        for other_left, other_right, other_middle in placed:
-            if left < other_right and other_left < right:
-                middle = min(middle, other_middle - 14)
-        placed.append((left, right, middle))
-        label = ax.annotate(
-            name, (left, middle), xycoords="figure points", va="center", fontsize=11, color=BLUE
-        )
-        label.set(in_layout=False, bbox={"fc": "w", "ec": "none", "pad": 0.5})
+    places = {name: (x, y / 1e9) for name, (x, y) in points.items()}
+    moves = [(places[begin], end) for name, end in places.items() if name != begin] if begin in places else []
+    for start, end in moves:
+        look = {"arrowstyle": "->", "color": GREY, "lw": 1, "shrinkA": 5, "shrinkB": 5}
+        ax.annotate("", end, start, arrowprops=look)
+    labels = {
+        f"{name}: {100 * y / roof(x, flops, bandwidth):.0f}%": places[name] for name, (x, y) in points.items()
+    }
+    if begin is not None:  # arrows leave no room for labels, so they're listed beside the axes
+        marks = zip(cycle("os^DvP"), cycle((INK, BLUE, ORANGE, GREEN)), labels.items())
+        for mark, color, (label, at) in marks:
+            ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
+        fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="share of the roof above it")
+        return fig
+    for x, y in places.values():
+        ax.plot(x, y, "o", color=BLUE, ms=7)
+    left, middle, right = ((x, roof(x, flops, bandwidth) / 1e9) for x in (low, bend, high))
+    lines = [(5, (left, middle)), (5, (middle, right)), (2, ((bend, bottom), (bend, top)))]
+    label_points(ax, labels, lines)
     return fig
 
 
@@ -138,12 +216,13 @@ def moves_under_the_roof(
     """Draw a machine's roof and where changes have moved a step, the first of the points."""
     first, *names = points
     show(
-        under_a_roof(roof, flops, bandwidth, points),
-        f"The roofline again, with the point of {first} and where changes have moved it: "
+        under_a_roof(roof, flops, bandwidth, points, first),
+        f"The roofline again, with arrows from the point of {first} to where changes have moved it: "
         + ", ".join(names)
         + ".",
-        f"Where the changes have moved a step that began at `{first}`. How far to the right is a matter of arithmetic; "
-        "how high, and so how much of the roof it reaches, is up to the routine.",
+        f"Each arrow starts at `{first}` and ends where a change has moved the step. How far to the right is a matter of "
+        "arithmetic; how high, and so how much of the roof it reaches, is up to the routine. The flat part of the roof is "
+        "float32 arithmetic: a routine that multiplies whole numbers has a higher one.",
     )
 
 
@@ -262,7 +341,7 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
         ax.axhline(i, color=PALE, lw=1, zorder=0)
         ax.plot(1000 * seconds, i, "o", color=BLUE, ms=9)
         ax.text(
-            1000 * seconds * 1.12, i - 0.22, f"{1000 * seconds:.{0 if seconds > 0.1 else 1}f} ms", fontsize=10
+            1000 * seconds * 1.12, i - 0.22, f"{1000 * seconds:.{0 if seconds > 0.1 else 1}f} ms", fontsize=11
         )
         if name in floors:
             ax.plot(1000 * floors[name], i, "|", color=ORANGE, ms=20, mew=3)
@@ -280,5 +359,5 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
         + ". Marks show the "
         "shortest time that memory allows.",
         "At the top what was kept, change after change, below it what `fast` makes of it. The orange marks are your "
-        "yardstick, for four bytes per weight, two or one. (`fast, int8` may fetch more than one: the report says where.)",
+        "yardstick, for the bytes per weight that a row really fetches.",
     )
