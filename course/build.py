@@ -65,6 +65,13 @@ def normalise(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             if "execution_count" in output:
                 output.execution_count = cell.execution_count
             output.get("data", {}).pop(WIDGET, None)  # it lives as long as its kernel; its text stays
+        if (
+            cell.metadata.get("jupyter", {}).get("outputs_hidden")
+            and cell.outputs
+            and cell.outputs[0].get("data", 1)
+        ):
+            # in place of folded outputs, JupyterLab shows the first line of the first one: let that be nothing
+            cell.outputs.insert(0, nbformat.v4.new_output("display_data"))
     for cell in notebook.cells:
         kept = {key: cell.metadata[key] for key in KEPT_METADATA if cell.metadata.get(key)}
         cell.metadata = nbformat.from_dict(kept)
@@ -86,13 +93,24 @@ def learners_edition(notebook: nbformat.NotebookNode, chapter: str = "") -> nbfo
     """
     if chapter and (known := on_github(repository())):
         notebook.cells[0].source += f"\n\nRun this page on {elsewhere(known, chapter)}."
-    for cell in code_cells(normalise(begun(notebook))):
+    for cell in code_cells(bets_open(normalise(begun(notebook)))):
         cell.source, gaps = GAP.subn(lambda gap: "\n".join(gap[1] + line for line in STUB), cell.source)
         if "BEGIN SOLUTION" in cell.source or "END SOLUTION" in cell.source:
             raise CourseError(f"cell {cell.id}: a solution mark without its partner")
         if gaps:  # whatever the learner writes here, the notebook runs on
             cell.metadata.tags = [*cell.metadata.get("tags", []), "raises-exception"]
     return without_outputs(notebook)
+
+
+def bets_open(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Fold, in place, the outputs that answer a "Bet first" right above them. Running a cell unfolds its output."""
+    bet = False
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            bet = "**Bet first" in cell.source
+        elif bet:
+            cell.metadata.jupyter = {**cell.metadata.get("jupyter", {}), "outputs_hidden": True}
+    return notebook
 
 
 def begun(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -13,8 +14,10 @@ from markdown_it import MarkdownIt
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from course.build import IMPORTS
+from course.exercise import find
 
 ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
 CHAPTERS = sorted(path.name for path in (ROOT / "solutions").glob("*.ipynb"))
 READY = re.compile(r"# (hint|keep|progress)\(")  # to be run without the mark
 TEMPLATE = re.compile(r"^# \d\d? · .+\n\n\*\*.+?\?.*?\*\*", re.S)
@@ -57,6 +60,20 @@ def test_the_minutes_are_honest(page):
     said = int(re.search(r"[Aa]bout (\d+) minutes", page.cells[0].source)[1])
     exercises = [int(n) for n in re.findall(r"^### Exercise .* (\d+) minutes", text(page), re.M)]
     assert sum(exercises) <= said <= 3 * sum(exercises) or not exercises
+
+
+def test_an_exercise_is_announced_as_its_file_has_it(page):
+    heading = r"^### Exercise ([\d.]+): `(\w+)` · ([●○]+) · (\d+) minutes"
+    for number, name, dots, minutes in re.findall(heading, text(page), re.M):
+        exercise = find(name)
+        assert (exercise.number, exercise.level, exercise.minutes) == (number, dots.count("●"), int(minutes))
+
+
+def test_the_readme_says_how_long_a_chapter_takes_and_how_many_exercises_it_has(page):
+    title = re.match(r"# (\d+) · ", page.cells[0].source)[1]
+    row = re.search(rf"^\| \[{int(title):02}_\w+\].* \| (\d+) \| (\d+) \|$", README, re.M)
+    minutes = re.search(r"[Aa]bout (\d+) minutes", page.cells[0].source)[1]
+    assert (row[1], int(row[2])) == (minutes, len(re.findall(r"^### Exercise ", text(page), re.M)))
 
 
 def test_the_first_thing_to_see_stands_near_the_top(page):
@@ -107,6 +124,14 @@ def test_folded_cells_say_what_is_in_them(page):
 def test_it_invites_to_try_and_to_bet(page):
     assert len(re.findall(r"\*\*Try it[.:]?\*\*", text(page))) >= 2
     assert len(re.findall(r"\*\*Bet first[.:]?\*\*", text(page))) >= 1
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_bet_stands_right_above_the_cell_that_answers_it_and_the_answer_is_folded(chapter):
+    cells = nbformat.read(ROOT / "notebooks" / chapter, as_version=4).cells
+    for cell, after in pairwise(cells):
+        if cell.cell_type == "markdown" and "**Bet first" in cell.source:
+            assert after.get("metadata", {}).get("jupyter", {}).get("outputs_hidden"), cell.source[-200:]
 
 
 def test_it_ends_in_one_way(page):

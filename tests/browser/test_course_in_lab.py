@@ -96,6 +96,22 @@ def test_a_chapter_runs_to_its_end(browser, lab, chapter):
             assert not failed(cell), cell.source[:200]
 
 
+def test_the_stored_answer_to_a_bet_shows_when_its_cell_is_run(browser, lab):
+    home, address = lab
+    shutil.copy(ROOT / "notebooks" / "00_meet_gpt2.ipynb", home / "notebooks" / "stored.ipynb")
+    with opened(browser, address, "stored.ipynb") as page:
+        cell = page.locator(".jp-CodeCell", has_text="def phone(").first
+        cell.scroll_into_view_if_needed()
+        cell.locator(".cm-content").click()
+        answer = cell.locator(".jp-OutputArea", has_text="the cat sat on the cat sat")
+        answer.wait_for(state="hidden")
+        assert cell.locator(".jp-OutputPlaceholder").inner_text().strip() == ""
+        choose(page, "Run", "Run All Above Selected Cell")
+        cell.locator(".cm-content").click()
+        page.keyboard.press("Shift+Enter")
+        answer.wait_for(timeout=120_000)
+
+
 def test_an_exercise_is_typed_wrong_hinted_typed_right_and_kept(browser, lab):
     home, address = lab
     exercise = find("causal_mask")
