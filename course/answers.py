@@ -125,6 +125,12 @@ def find_answer(name: str, notebook: nbformat.NotebookNode) -> Answer:
     return Answer(name, reason=reason)
 
 
+def is_check(statement: ast.stmt) -> bool:
+    """Tell whether a statement is the line below an exercise, name = check(name)."""
+    called = getattr(getattr(statement, "value", None), "func", None)
+    return isinstance(called, ast.Name) and called.id == "check"
+
+
 def elsewhere(name: str, statement: ast.stmt) -> str:
     """Return how a statement gives a name a value without defining it at the left margin, or nothing."""
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
@@ -132,10 +138,7 @@ def elsewhere(name: str, statement: ast.stmt) -> str:
             return "it is imported; write it into the notebook"
         return ""
     if name in names_of(statement):
-        called = getattr(getattr(statement, "value", None), "func", None)
-        if isinstance(called, ast.Name) and called.id == "check":  # name = check(name)
-            return ""
-        return f"it is assigned, not defined; write `def {name}(...):`"
+        return "" if is_check(statement) else f"it is assigned, not defined; write `def {name}(...):`"
     if not is_definition(statement):
         for inner in ast.walk(statement):
             if isinstance(inner, (ast.FunctionDef, ast.ClassDef)) and inner.name == name:
@@ -207,7 +210,7 @@ def helper(name: str, notebook: nbformat.NotebookNode) -> str | None:
                 raise CourseError(
                     f"it uses `{name}`, which `{ast.unparse(statement)}` changes; give it its last value at once"
                 )
-            elif name in names_of(statement) and ast.unparse(statement) != f"{name} = check({name})":
+            elif name in names_of(statement) and not is_check(statement):
                 if is_definition(statement):
                     return lines_of(cell, statement)
                 if is_plain(statement.value):
