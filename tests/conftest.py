@@ -14,9 +14,8 @@ transformers.utils.logging.disable_progress_bar()
 
 
 def pytest_configure(config):
-    if (
-        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):  # a script that runs in the background hands that down
+    # a script that runs in the background hands down that SIGINT is ignored
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # small models, big tokenizer
     config.addinivalue_line("filterwarnings", "ignore:the model has vocab_size")
