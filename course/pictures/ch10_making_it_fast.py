@@ -1,14 +1,13 @@
 """The figures of chapter 10: where the time goes, the roof, a row on its ticks, rounds of guesses, the ladder."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import cycle
 
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import LogLocator, NullLocator
-from matplotlib.transforms import Bbox
 
 from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, show
 
@@ -85,64 +84,6 @@ def span_of(points: dict[str, tuple[float, float]], bend: float) -> tuple[float,
     return min(xs) / 6, 8 * max(xs)
 
 
-PLACES = [  # of a label beside its point, in points of type, and how it is aligned: the best first
-    (9, 0, "left"),
-    (9, -10, "left"),
-    (9, 10, "left"),
-    (-9, 10, "right"),
-    (-9, -10, "right"),
-    (9, -20, "left"),
-    (9, 20, "left"),
-    (9, 14, "left"),
-    (0, -15, "center"),
-    (0, 15, "center"),
-    (-9, 0, "right"),
-]
-Line = tuple[tuple[float, float], tuple[float, float]]  # both ends, each x, y
-
-
-def label_points(
-    ax: plt.Axes, labels: dict[str, tuple[float, float]], lines: list[tuple[float, Line]]
-) -> None:
-    """Write a label beside each point, where it covers as little as can be of points, lines and other labels.
-
-    labels: text -> x, y. lines: what it costs to cover a line (a point or a label costs 4), and the line.
-    """
-    ax.figure.canvas.draw()  # now the axes have their place
-
-    def bits(line: Line) -> list[Bbox]:
-        begin, end = ax.transData.transform(line)
-        middles = [begin + i / 100 * (end - begin) for i in range(101)]
-        return [Bbox([middle - 1, middle + 1]) for middle in middles]
-
-    weighty = [(weight, bits(line)) for weight, line in lines]
-    taken = [text.get_window_extent() for text in ax.texts if text.get_text()]  # an arrow has none
-    dots = dict(zip(labels, ax.transData.transform(list(labels.values()))))
-    taken += [Bbox([dot - 6, dot + 6]) for dot in dots.values()]
-    frame = ax.get_window_extent()
-
-    def gap(box: Bbox, dot: Sequence[float]) -> float:
-        """Return how far a dot is from a box."""
-        return math.hypot(*(max(low - x, 0, x - high) for low, high, x in zip(box.min, box.max, dot)))
-
-    for name, at in sorted(labels.items(), key=lambda label: -label[1][1]):
-        text = ax.annotate(name, at, PLACES[0][:2], textcoords="offset points", va="center", fontsize=12)
-        text.set(color=BLUE, in_layout=False, bbox={"fc": "w", "ec": "none", "pad": 0.3, "alpha": 0.8})
-        tries = []
-        for rank, (right, up, side) in enumerate(PLACES):
-            text.set(position=(right, up), ha=side)
-            box = text.get_window_extent()
-            cost = 0.4 * rank + 4 * box.count_overlaps(taken)
-            cost += sum(weight for weight, line in weighty if box.count_overlaps(line))
-            cost += 10 * (box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1)
-            nearest = min(dots, key=lambda other: gap(box, dots[other]))
-            cost += 8 * (nearest != name)  # it would seem to belong to that one
-            tries.append((cost, rank, box))
-        _, rank, box = min(tries, key=lambda each: each[:2])
-        text.set(position=PLACES[rank][:2], ha=PLACES[rank][2])
-        taken.append(box)
-
-
 def under_a_roof(
     roof: Roof,
     flops: float,
@@ -191,11 +132,12 @@ def under_a_roof(
             ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
         fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="share of the roof above it")
         return fig
-    for x, y in places.values():
-        ax.plot(x, y, "o", color=BLUE, ms=7)
-    left, middle, right = ((x, roof(x, flops, bandwidth) / 1e9) for x in (low, bend, high))
-    lines = [(5, (left, middle)), (5, (middle, right)), (2, ((bend, bottom), (bend, top)))]
-    label_points(ax, labels, lines)
+    for label, at in labels.items():  # below its point, where no roof can be
+        ax.plot(*at, "o", color=BLUE, ms=7)
+        text = ax.annotate(
+            label, at, (8, -12), textcoords="offset points", va="center", fontsize=12, color=BLUE
+        )
+        text.set(in_layout=False, bbox={"fc": "w", "ec": "none", "pad": 0.3, "alpha": 0.8})
     return fig
 
 
