@@ -8,9 +8,9 @@ def embed(tokens: torch.Tensor, wte: torch.Tensor, wpe: torch.Tensor, start: int
     """Return the sum of each token's vector and its position's vector.
 
     tokens (B, T), wte (V, C), wpe (n_positions, C) -> (B, T, C). The first token sits at position
-    `start`; with a cache, that is the number of tokens already seen. Raises ValueError if the text
-    goes past the last position. Source: GPT-2's `wte` ("word token embedding") and `wpe` ("word
-    position embedding").
+    `start`, the number of tokens before it. Raises ValueError if the text goes past the last
+    position. Source: GPT-2's `wte` ("word token embedding") and `wpe` ("word position
+    embedding").
     """
     T = tokens.shape[-1]
     if start + T > len(wpe):

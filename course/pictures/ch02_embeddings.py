@@ -141,7 +141,7 @@ def _labels(words: list[str], dots: list[list[float]]) -> list[tuple[float, floa
 def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, shown: int = 32) -> None:
     """Show what a token is, plus where it stands, as strips of colors. tokens and positions (T, C).
 
-    Of the channels, it shows a stretch that includes the one that's largest in position 0's row.
+    Of the channels, it shows a stretch that includes the one that's largest in position 0's row, outlined.
     """
     width = tokens.shape[1]
     rows = (tokens, positions, tokens + positions)
@@ -159,7 +159,19 @@ def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, sho
         axis.set_yticks(numbers, label)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-    value = f"{positions[0, top]:.2f}".replace("-", "−")
+        box = Rectangle(
+            (top - first - 0.5, -0.5), 1, len(names), fill=False, edgecolor=INK, lw=2, clip_on=False
+        )
+        axis.add_patch(box)
+    again = next((t for t in numbers if t and names[t] == names[0]), None)  # the first word, a second time
+    below = "In the bottom strip, each row shows both."
+    if again is not None:
+        alone, *summed = (
+            f"{value:.2f}".replace("-", "−")
+            for value in (tokens[0, top], tokens[0, top] + positions[0, top], rows[2][again, top])
+        )
+        below = f"In channel {top} (outlined), “{names[0]}” is {alone} by itself, but {summed[0]} at position 0 and {summed[1]} at "
+        below += f"position {again} (colors stop at ±{limit:.2f})."
     places = range(0, parts[0].shape[1], 4)
     axes[2].set_xticks(places, [first + place for place in places])
     axes[2].set_xlabel(f"channel ({first} to {first + parts[0].shape[1] - 1} of {width}, counted from 0)")
@@ -167,31 +179,9 @@ def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, sho
     show(
         fig,
         "Three strips of colored numbers. In wte[token] the two rows of 'the' are identical. The rows of "
-        f"wpe[position] all differ, and channel {top} of position 0 is darkest. In the sum the two rows of 'the' are "
-        "alike but no longer equal.",
-        "Red is above 0, blue below. In the top strip the first and the fourth row, both “the”, are identical. "
-        "In the bottom strip they still share many colors, but no longer match: look at "
-        f"channel {top}, where row 0 has its largest number in size, {value} (colors stop at {limit:.2f}).",
-    )
-
-
-def positions_alike(cosines: Tensor, near: int = 41) -> None:
-    """Show how much the rows of a table of positions resemble each other. cosines (N, N); the first `near` enlarged."""
-    fig, axes = plt.subplots(1, 2, figsize=(8.8, 4.3))
-    parts = {"all rows": (cosines, 0.8), f"rows 0 to {near - 1}, enlarged": (cosines[:near, :near], 0.4)}
-    for axis, (title, (part, limit)) in zip(axes, parts.items()):
-        image = axis.imshow(part, vmin=-limit, vmax=limit, cmap=SIGNED)
-        axis.set(xlabel="position", ylabel="position", title=title)
-        fig.colorbar(image, ax=axis, shrink=0.7, extend="both", label="cosine" if axis is axes[1] else None)
-    axes[0].add_patch(Rectangle((-0.5, -0.5), near, near, fill=False, edgecolor=INK, lw=1.5))
-    show(
-        fig,
-        "Two squares of cosines. Left: pale except for a red fan along the diagonal that is narrow at position 0 and wide at "
-        f"the end. Right, its first {near} rows enlarged: mostly red with a dark diagonal, but white and pale blue along "
-        "the top and left edges, where row 0 and the few rows after it are.",
-        "Left: every row of wpe against every other. Right: the boxed corner, enlarged. Red means alike, blue slightly opposed "
-        "(colors stop at 0.8 on the left, 0.4 on the right). Rows near each other are red, rows far apart pale or blue. Toward the lower right the red deepens: the "
-        "latest rows differ least. Row 0 resembles no other.",
+        f"wpe[position] all differ, and channel {top} of position 0 (outlined) is darkest. In the sum the two rows of "
+        "'the' are alike but no longer equal.",
+        "Red is above 0, blue below. In the top strip, equal words have equal rows. " + below,
     )
 
 
@@ -214,7 +204,7 @@ def logits_as_projections(x: Tensor, rows: Tensor) -> None:
     left.text(*(x + torch.tensor([0.08, -0.25])).tolist(), "x", color=BLUE, weight="bold")
     left.set(xlim=(-1.9, 3.2), ylim=(-0.7, 3.4), aspect="equal", xticks=range(-1, 4), yticks=range(4))
     bars = right.barh([f"row {i}" for i in range(len(rows))], logits, color=colors)
-    right.bar_label(bars, fmt="%.0f", padding=4)
+    right.bar_label(bars, [f"{logit:.0f}".replace("-", "−") for logit in logits], padding=4)
     right.axvline(0, color=INK, lw=1)
     right.margins(x=0.2)
     right.set(xlabel="logit", xticks=[])
@@ -248,19 +238,14 @@ def logits_and_probabilities(prompt: str, labels: list[str], logits: Tensor, cha
         f"The {len(labels)} tokens with the highest logits, {labels[0]} and {labels[1]} first, as dots and as bars. The "
         f"logits (dots) fall from {logits[0]:.1f} to {logits[-1]:.1f}, the probabilities (bars) from {chances[0]:.2f} to "
         f"{chances[-1]:.2f}.",
-        f"The same tokens twice. Left: the first logit is {logits[0] - logits[-1]:.1f} above the last. Right: the first "
-        f"probability is {chances[0] / chances[-1]:.0f} times the last. Softmax turns differences into ratios.",
+        f"The same {len(labels)} tokens twice. Left: the top logit is {logits[0] - logits[-1]:.1f} above the lowest shown. Right: "
+        f"the top probability is {chances[0] / chances[-1]:.0f} times the lowest shown. Softmax turns differences into ratios.",
     )
 
 
 def losses_by_table(losses: dict[str, float], B: int, T: int) -> None:
     """Show what the model loses with other tables of positions, for B texts of T tokens."""
-    added, names = "", ("as trained", "first 50 shuffled", "from 50 on shuffled")
-    if losses.keys() >= set(names):
-        trained, early, late = (losses[name] for name in names)
-        added = f" In this run, shuffling the first 50 adds {early - trained:.2f} to the loss, shuffling all the later ones "
-        added += f"{late - trained:.2f} (these texts reach only position {T - 1})."
-    fig, axis = plt.subplots(figsize=(8.0, 3.3))
+    fig, axis = plt.subplots(figsize=(8.0, 2.9))
     bars = axis.barh(list(losses), losses.values(), color=BLUE)
     axis.bar_label(bars, fmt="%.2f", padding=4)
     axis.set(
@@ -271,7 +256,6 @@ def losses_by_table(losses: dict[str, float], B: int, T: int) -> None:
         fig,
         "Bars, the loss of tales with different tables of positions: "
         + ", ".join(f"{name} {loss:.2f}" for name, loss in losses.items()),
-        "The first two bars are nearly the same: counting from 1 is a bug that you can hardly see here."
-        + added
-        + " Each shuffle is only one draw, though. Is it the mixing that hurts, or the row that landed at position 0?",
+        f"The trained rows in the wrong order are worse than no positions. Shuffling the first 50 costs far more than "
+        f"shuffling all the others (of which these texts use only those up to {T - 1}). Each bar for a shuffle is the mean of three.",
     )
