@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 
 
-# Turning away sizes that no GPT-2 can have
+# Reject impossible sizes
 def _whole_sizes(config: "GPT2Config") -> dict[str, int]:
     """Return the sizes that count something, as Python's whole numbers. Raises ValueError for other values.
 
@@ -37,7 +37,7 @@ def _refuse_what_cannot_be(config: "GPT2Config") -> None:
 
 
 class _Sizes:
-    """What looks at the sizes of a config as soon as it's made."""
+    """The check of the sizes when a config is created."""
 
     def __post_init__(self):
         for name, size in _whole_sizes(self).items():

@@ -1,5 +1,6 @@
 """The figures of chapter 2: a lookup as a product, words on a map, positions, and logits as projections."""
 
+import math
 from itertools import cycle
 
 import torch
@@ -82,7 +83,8 @@ def word_map(groups: dict[str, list[str]], vectors: Tensor) -> None:
     ):
         width, height = _size(word)
         corner = min(max(x, left), left + width) - x, min(max(y, bottom), bottom + height) - y
-        if corner[0] ** 2 + corner[1] ** 2 > 50:  # too far away to see which dot it's for
+        others = [_gap(word, left, bottom, dot) for dot in places if dot != [x, y]]
+        if math.hypot(*corner) > min(7, *others):  # not plain to see which dot it's for
             line = {"arrowstyle": "-", "color": color, "lw": 0.8, "shrinkA": 0, "shrinkB": 0}
             axis.annotate("", point, corner, textcoords="offset points", arrowprops=line)
         middle = left + width / 2 - x, bottom + height / 2 - y
@@ -109,6 +111,12 @@ def word_map(groups: dict[str, list[str]], vectors: Tensor) -> None:
 def _size(word: str) -> tuple[float, float]:
     """Return about how wide and high a label is, in points."""
     return 6.6 * len(word.strip()) + 4, 14.0
+
+
+def _gap(word: str, left: float, bottom: float, dot: list[float]) -> float:
+    """Return how far a dot is from a label, in points."""
+    (width, height), (x, y) = _size(word), dot
+    return math.hypot(min(max(x, left), left + width) - x, min(max(y, bottom), bottom + height) - y)
 
 
 def _labels(words: list[str], dots: list[list[float]]) -> list[tuple[float, float]]:
@@ -138,10 +146,10 @@ def _labels(words: list[str], dots: list[list[float]]) -> list[tuple[float, floa
     return corners
 
 
-def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, shown: int = 32) -> None:
+def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, shown: int = 12) -> None:
     """Show what a token is, plus where it stands, as strips of colors. tokens and positions (T, C).
 
-    Of the channels, it shows a stretch that includes the one that's largest in position 0's row, outlined.
+    Of the channels, it shows a stretch around the one that's largest in position 0's row, outlined, with its numbers.
     """
     width = tokens.shape[1]
     rows = (tokens, positions, tokens + positions)
@@ -149,7 +157,7 @@ def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, sho
     numbers = range(len(names))
     labels = (names, [f"position {t}" for t in numbers], [f"{name} at {t}" for t, name in enumerate(names)])
     top = positions[0].abs().argmax().item()
-    first = min(top // shown * shown, max(width - shown, 0))
+    first = min(max(top - shown // 2, 0), max(width - shown, 0))
     parts = [row[:, first : first + shown] for row in rows]
     limit = parts[2].abs().quantile(0.97).item()
     fig, axes = plt.subplots(3, 1, figsize=(8.0, 5.4), sharex=True)
@@ -163,6 +171,12 @@ def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, sho
             (top - first - 0.5, -0.5), 1, len(names), fill=False, edgecolor=INK, lw=2, clip_on=False
         )
         axis.add_patch(box)
+        for t, value in enumerate(row[:, top - first].tolist()):
+            dark = abs(value) > 0.6 * limit
+            number = f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+            axis.text(
+                top - first, t, number, ha="center", va="center", fontsize=11, color="white" if dark else INK
+            )
     again = next((t for t in numbers if t and names[t] == names[0]), None)  # the first word, a second time
     below = "In the bottom strip, each row shows both."
     if again is not None:
@@ -171,8 +185,11 @@ def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, sho
             for value in (tokens[0, top], tokens[0, top] + positions[0, top], rows[2][again, top])
         )
         below = f"In channel {top} (outlined), “{names[0]}” is {alone} by itself, but {summed[0]} at position 0 and {summed[1]} at "
-        below += f"position {again} (colors stop at ±{limit:.2f})."
-    places = range(0, parts[0].shape[1], 4)
+        below += f"position {again}: position 0 has {positions[0, top]:.2f} there, far beyond its neighbors".replace(
+            "-", "−"
+        )
+        below += f" (colors stop at ±{limit:.2f})."
+    places = range(parts[0].shape[1])
     axes[2].set_xticks(places, [first + place for place in places])
     axes[2].set_xlabel(f"channel ({first} to {first + parts[0].shape[1] - 1} of {width}, counted from 0)")
     fig.colorbar(image, ax=axes, shrink=0.6, label="value", extend="both")
@@ -258,4 +275,32 @@ def losses_by_table(losses: dict[str, float], B: int, T: int) -> None:
         + ", ".join(f"{name} {loss:.2f}" for name, loss in losses.items()),
         f"The trained rows in the wrong order are worse than no positions. Shuffling the first 50 costs far more than "
         f"shuffling all the others (of which these texts use only those up to {T - 1}). Each bar for a shuffle is the mean of three.",
+    )
+
+
+def loss_by_first_row(losses: dict[int, float], levels: dict[str, float]) -> None:
+    """Show the loss for each row put at position 0, with lines for what other tables of positions lose."""
+    fig, axis = plt.subplots(figsize=(8.2, 3.9))
+    axis.plot(list(losses), list(losses.values()), "o-", color=BLUE, ms=5)
+    for (name, level), color in zip(levels.items(), cycle((GREY, INK, RED))):
+        axis.axhline(level, color=color, lw=1.5, ls="--")
+        axis.text(
+            1.01,
+            level,
+            f"{name}: {level:.2f}",
+            color=color,
+            va="center",
+            transform=axis.get_yaxis_transform(),
+        )
+    axis.set(xlabel="which row stands at position 0 (all others as trained)", ylabel="loss (lower is better)")
+    least, most = (pick(losses.values()) for pick in (min, max))
+    worst = max(losses, key=losses.get)
+    last = max(losses)
+    lines = ", ".join(f"{name} {level:.2f}" for name, level in levels.items())
+    show(
+        fig,
+        f"A curve of the loss by the row at position 0. It rises from {least:.2f} to {most:.1f} near row {worst} and ends "
+        f"at {losses[last]:.1f} for row {last}. Dashed lines: {lines}.",
+        f"Each dot is the loss with another row at position 0. The highest is {most:.1f}; the last row, {last}, costs {losses[last]:.1f}. "
+        f"Dashed, for comparison: {', '.join(levels)}.",
     )
