@@ -102,8 +102,8 @@ def word_map(groups: dict[str, list[str]], vectors: Tensor) -> None:
         fig,
         f"{len(vectors)} words as dots in two dimensions, which hold {share:.0%} of their differences: numbers and "
         "colors above, royalty and animals to the lower left, words for saying and for moving to the right.",
-        f"{len(vectors)} rows of wte, flattened to two dimensions (the method is called PCA). These two hold {share:.0%} "
-        f"of the spread; for random rows it would be {chance:.0%}. Nouns are in one place, verbs in another, and numbers and colors, which both come before "
+        f"{len(vectors)} rows of wte, flattened to two dimensions. PCA picks the two directions in which they differ most; here those two "
+        f"account for {share:.0%} of the variance, where two for random rows would get {chance:.0%}. Nouns are in one place, verbs in another, and numbers and colors, which both come before "
         "nouns, in a third. The dots are exact; only the labels were moved.",
     )
 
@@ -202,6 +202,25 @@ def token_plus_position(names: list[str], tokens: Tensor, positions: Tensor, sho
     )
 
 
+def positions_alike(cosines: Tensor, near: int = 41) -> None:
+    """Show how much the rows of a table of positions resemble each other. cosines (N, N); the first `near` enlarged."""
+    fig, axes = plt.subplots(1, 2, figsize=(8.8, 4.0))
+    parts = {"all rows": (cosines, 0.8), f"rows 0 to {near - 1}, enlarged": (cosines[:near, :near], 0.4)}
+    for axis, (title, (part, limit)) in zip(axes, parts.items()):
+        image = axis.imshow(part, vmin=-limit, vmax=limit, cmap=SIGNED)
+        axis.set(xlabel="position", ylabel="position", title=title)
+        fig.colorbar(image, ax=axis, shrink=0.8, extend="both", label="cosine" if axis is axes[1] else None)
+    axes[0].add_patch(Rectangle((-0.5, -0.5), near, near, fill=False, edgecolor=INK, lw=1.5))
+    show(
+        fig,
+        "Two squares of cosines. Left: pale except for a red fan along the diagonal that is narrow at position 0 and wide at "
+        f"the end. Right, its first {near} rows enlarged: mostly red with a dark diagonal, but white and pale blue along "
+        "the top and left edges, where row 0 and the few rows after it are.",
+        "Left: every row of wpe against every other. Right: the boxed corner, enlarged. Red means alike, blue slightly opposed "
+        "(colors stop at ±0.8 on the left, ±0.4 on the right). Rows near each other are red, rows far apart pale or blue.",
+    )
+
+
 def logits_as_projections(x: Tensor, rows: Tensor) -> None:
     """Show how far a vector reaches along each row of a small table, and the logits. x (2,), rows (3, 2)."""
     logits = (rows @ x).tolist()
@@ -287,7 +306,7 @@ def loss_by_first_row(losses: dict[int, float], levels: dict[str, float]) -> Non
         axis.text(
             1.01,
             level,
-            f"{name}: {level:.2f}",
+            f"{name.replace(' position', chr(10) + 'position')}: {level:.2f}",
             color=color,
             va="center",
             transform=axis.get_yaxis_transform(),
@@ -301,6 +320,7 @@ def loss_by_first_row(losses: dict[int, float], levels: dict[str, float]) -> Non
         fig,
         f"A curve of the loss by the row at position 0. It rises from {least:.2f} to {most:.1f} near row {worst} and ends "
         f"at {losses[last]:.1f} for row {last}. Dashed lines: {lines}.",
-        f"Each dot is the loss with another row at position 0. The highest is {most:.1f}; the last row, {last}, costs {losses[last]:.1f}. "
+        f"Each dot is the loss with another row at position 0. The highest is {most:.1f}; the last row, {last}, gives {losses[last]:.1f}. "
+        "Steeply up, then slowly down: rows around 100 to 200 make the worst start. "
         f"Dashed, for comparison: {', '.join(levels)}.",
     )
