@@ -37,6 +37,29 @@ def product_in_parts(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, 
     return y.reshape(len(weight), len(x)).T
 
 
+def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return whole numbers from -127 to 127, and the scale of each row.
+
+    weight (N, K) -> int8 (N, K), float32 (N,). numbers * scale[:, None] differs from weight by at most half a
+    scale. A row of zeros has the scale 1. Source: Dettmers et al. 2022, section 2.1 ("absmax").
+    """
+    scale = weight.float().abs().amax(dim=1) / 127
+    scale = torch.where(scale > 0, scale, 1.0)
+    return (weight / scale[:, None]).round().to(torch.int8), scale
+
+
+def quantized_linear(
+    x: torch.Tensor, numbers: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
+) -> torch.Tensor:
+    """Return x @ W.T + bias for the W whose row n is numbers[n] * scale[n], without making W.
+
+    x (M, K) float32 or bfloat16, numbers int8 (N, K), scale and bias float32 (N,) -> float32 (M, N).
+    The numbers are exact in the dtype of x, in which the product is made. (float16 would overflow on the
+    unscaled sums.)
+    """
+    return torch.addcmul(bias, F.linear(x, numbers.to(x.dtype)), scale)
+
+
 # What a way to multiply is, and operators of torch that have no public name
 Product = Callable[[torch.Tensor], torch.Tensor]  # float x (..., K) -> about x @ weight.T + bias (..., N)
 Maker = Callable[[torch.Tensor, torch.Tensor], Product]  # weight (N, K), bias (N,) -> a product
@@ -67,27 +90,74 @@ def private_operator(name: str) -> Callable[..., torch.Tensor]:
     return operate
 
 
-def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return whole numbers from -127 to 127, and the scale of each row.
+# Makers: one for each routine that torch carries, and one for yours
+def plain(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply as nn.Linear does."""
+    return lambda x: F.linear(x.float(), weight, bias)
 
-    weight (N, K) -> int8 (N, K), float32 (N,). numbers * scale[:, None] differs from weight by at most half a
-    scale. A row of zeros has the scale 1. Source: Dettmers et al. 2022, section 2.1 ("absmax").
+
+def plain_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Keep float16 weights and make them float32 for each product."""
+    weight = weight.half()
+    return lambda x: F.linear(x.float(), weight.float(), bias)
+
+
+def plain_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply in bfloat16 as nn.Linear does. The results are bfloat16."""
+    weight, bias = weight.bfloat16(), bias.bfloat16()
+    return lambda x: F.linear(x.bfloat16(), weight, bias)
+
+
+def plain_int8(weight: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype = torch.float32) -> Product:
+    """Keep int8 weights and give them the dtype of the vectors for each product."""
+    numbers, scale = quantize_rows(weight)
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        y = quantized_linear(x.flatten(0, -2).to(dtype), numbers, scale, bias)
+        return y.view(*x.shape[:-1], -1)
+
+    return product
+
+
+def int8_as_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Keep int8 weights and multiply in bfloat16, for processors that are quick at it."""
+    return plain_int8(weight, bias, torch.bfloat16)
+
+
+def onednn(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply with oneDNN, in float32 and as precisely as MKL, which torch takes. A private operator."""
+    multiply = private_operator("ops.mkldnn._linear_pointwise.default")
+    return lambda x: multiply(x.float(), weight, bias, "none", [], "")
+
+
+def onednn_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply in bfloat16, with the weight in the order that oneDNN reads fastest. Private operators.
+
+    The results are bfloat16.
     """
-    scale = weight.float().abs().amax(dim=1) / 127
-    scale = torch.where(scale > 0, scale, 1.0)
-    return (weight / scale[:, None]).round().to(torch.int8), scale
+    multiply = private_operator("ops.mkldnn._linear_pointwise.default")
+    packed = private_operator("ops.mkldnn._reorder_linear_weight")(weight.bfloat16(), 1)
+    bias = bias.bfloat16()
+    return lambda x: multiply(x.bfloat16(), packed, bias, "none", [], "")
 
 
-def quantized_linear(
-    x: torch.Tensor, numbers: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
-) -> torch.Tensor:
-    """Return x @ W.T + bias for the W whose row n is numbers[n] * scale[n], without making W.
+def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
+    """Multiply a few vectors in parts: see the weight as a batch of smaller ones. Many go the plain way.
 
-    x (M, K) float32 or bfloat16, numbers int8 (N, K), scale and bias float32 (N,) -> float32 (M, N).
-    The numbers are exact in the dtype of x, in which the product is made. (float16 would overflow on the
-    unscaled sums.)
+    Some routines multiply a matrix with a single vector on one core only, but a batch on all of them.
     """
-    return torch.addcmul(bias, F.linear(x, numbers.to(x.dtype)), scale)
+    weight = weight.contiguous()
+    N, K = weight.shape
+    least = 2 * torch.get_num_threads()
+    parts = min((n for n in range(1, 257) if N % n == 0), key=lambda n: (n < least, abs(n - least)))
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        if x.numel() >= MANY * K:
+            return F.linear(x.float(), weight, bias)
+        y = product_in_parts(x.float().reshape(-1, K), weight, bias, parts)
+        return y.reshape(*x.shape[:-1], N)
+
+    return product
 
 
 # An int8 product by FBGEMM, a library that comes with torch
@@ -174,6 +244,7 @@ def fbgemm_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     return lambda x: multiply(x.float(), packed)
 
 
+# One vector, a few and many, each by a product of their own
 def by_rows(one: Product, few: Product, many: Product) -> Product:
     """Return a product that leaves one vector, a few and many of them to a product each, as ROWS has them."""
     if one is few is many:
@@ -244,76 +315,6 @@ def seconds_in_turns(
                 call()
                 times[what, way].append(perf_counter() - start)
     return {key: min(seconds[1:]) for key, seconds in times.items()}
-
-
-# The other makers: one for each routine that torch carries, and one for yours
-def plain(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply as nn.Linear does."""
-    return lambda x: F.linear(x.float(), weight, bias)
-
-
-def plain_float16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Keep float16 weights and make them float32 for each product."""
-    weight = weight.half()
-    return lambda x: F.linear(x.float(), weight.float(), bias)
-
-
-def plain_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply in bfloat16 as nn.Linear does. The results are bfloat16."""
-    weight, bias = weight.bfloat16(), bias.bfloat16()
-    return lambda x: F.linear(x.bfloat16(), weight, bias)
-
-
-def plain_int8(weight: torch.Tensor, bias: torch.Tensor, dtype: torch.dtype = torch.float32) -> Product:
-    """Keep int8 weights and give them the dtype of the vectors for each product."""
-    numbers, scale = quantize_rows(weight)
-
-    def product(x: torch.Tensor) -> torch.Tensor:
-        y = quantized_linear(x.flatten(0, -2).to(dtype), numbers, scale, bias)
-        return y.view(*x.shape[:-1], -1)
-
-    return product
-
-
-def int8_as_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Keep int8 weights and multiply in bfloat16, for processors that are quick at it."""
-    return plain_int8(weight, bias, torch.bfloat16)
-
-
-def onednn(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply with oneDNN, in float32 and as precisely as MKL, which torch takes. A private operator."""
-    multiply = private_operator("ops.mkldnn._linear_pointwise.default")
-    return lambda x: multiply(x.float(), weight, bias, "none", [], "")
-
-
-def onednn_bfloat16(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply in bfloat16, with the weight in the order that oneDNN reads fastest. Private operators.
-
-    The results are bfloat16.
-    """
-    multiply = private_operator("ops.mkldnn._linear_pointwise.default")
-    packed = private_operator("ops.mkldnn._reorder_linear_weight")(weight.bfloat16(), 1)
-    bias = bias.bfloat16()
-    return lambda x: multiply(x.bfloat16(), packed, bias, "none", [], "")
-
-
-def float32_in_parts(weight: torch.Tensor, bias: torch.Tensor) -> Product:
-    """Multiply a few vectors in parts: see the weight as a batch of smaller ones. Many go the plain way.
-
-    Some routines multiply a matrix with a single vector on one core only, but a batch on all of them.
-    """
-    weight = weight.contiguous()
-    N, K = weight.shape
-    least = 2 * torch.get_num_threads()
-    parts = min((n for n in range(1, 257) if N % n == 0), key=lambda n: (n < least, abs(n - least)))
-
-    def product(x: torch.Tensor) -> torch.Tensor:
-        if x.numel() >= MANY * K:
-            return F.linear(x.float(), weight, bias)
-        y = product_in_parts(x.float().reshape(-1, K), weight, bias, parts)
-        return y.reshape(*x.shape[:-1], N)
-
-    return product
 
 
 # What is tried for each kind of weights, and who wins

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import LogLocator, NullLocator
 
-from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, show
+from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, show
 
 WORK = (BLUE, ORANGE, GREEN, PALE)
 
@@ -127,7 +127,7 @@ def under_a_roof(
         f"{name}: {100 * y / roof(x, flops, bandwidth):.0f}%": places[name] for name, (x, y) in points.items()
     }
     if begin is not None:  # arrows leave no room for labels, so they're listed beside the axes
-        marks = zip(cycle("os^DvP"), cycle((INK, BLUE, ORANGE, GREEN)), labels.items())
+        marks = zip(cycle("os^DvP"), cycle((INK, BLUE, ORANGE, GREEN, RED, PURPLE)), labels.items())
         for mark, color, (label, at) in marks:
             ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
         fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="share of the roof above it")
@@ -300,6 +300,6 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
         + ", ".join(times)
         + ". Marks show the "
         "shortest time that memory allows.",
-        "At the top what was kept, change after change, below it what `fast` makes of it. The orange marks are your "
+        "What was kept, change after change, your pick, and what `fast` makes of it. The orange marks are your "
         "yardstick, for the bytes per weight that a row really fetches.",
     )
