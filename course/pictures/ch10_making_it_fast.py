@@ -48,7 +48,7 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
         fig,
         "A bar of 100 percent for each run: " + ", ".join(profiles) + ". Each is divided into the shares of "
         "the matrix products, the attention, norms with GELU and sums, and everything else.",
-        "The times are the fastest plain runs'; the colors come from a run with the stopwatch on. The gray end is "
+        "The times come from the fastest runs without the stopwatch, the colors from a run with it. The gray end is "
         "what's left: Python between the calls, views, copies, and whatever the two runs disagree about.",
     )
 
@@ -286,6 +286,7 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
             1000 * seconds * 1.12, i - 0.22, f"{1000 * seconds:.{0 if seconds > 0.1 else 1}f} ms", fontsize=11
         )
         if name in floors:
+            ax.plot([1000 * floors[name], 1000 * seconds], [i, i], color=GREY, lw=1, zorder=1)
             ax.plot(1000 * floors[name], i, "|", color=ORANGE, ms=20, mew=3)
     ax.plot([], [], "|", color=ORANGE, ms=14, mew=3, label="what memory allows")
     fig.legend(frameon=False, loc="outside upper right", fontsize=10)
