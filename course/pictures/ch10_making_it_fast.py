@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import LogLocator, NullLocator
 
-from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, show
+from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, SKY, show
 
 WORK = (BLUE, ORANGE, GREEN, PALE)
 
@@ -48,7 +48,7 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
         fig,
         "A bar of 100 percent for each run: " + ", ".join(profiles) + ". Each is divided into the shares of "
         "the matrix products, the attention, norms with GELU and sums, and everything else.",
-        "The times come from the fastest runs without the stopwatch, the colors from a run with it. The gray end is "
+        "The times come from the fastest runs without the stopwatch, the colors from the fastest of several runs with it. The gray end is "
         "what's left: Python between the calls, views, copies, and whatever the two runs disagree about.",
     )
 
@@ -67,9 +67,7 @@ def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -
         fig,
         "A bar of milliseconds for each run: " + ", ".join(profiles) + ". Each is divided into the matrix "
         "products, the attention, norms with GELU and sums, and everything else. A mark shows what memory allows.",
-        "The same step twice, on one axis of milliseconds; what memory allows is for the bytes that each of them fetches. In "
-        "the lower bar, gray has work of its own: casts from one dtype to another, and picking the 64 logits that `fast` "
-        "makes once more.",
+        "The same step twice, on one axis of milliseconds; what memory allows is for the bytes that each of them fetches.",
     )
 
 
@@ -127,7 +125,7 @@ def under_a_roof(
         f"{name}: {100 * y / roof(x, flops, bandwidth):.0f}%": places[name] for name, (x, y) in points.items()
     }
     if begin is not None:  # arrows leave no room for labels, so they're listed beside the axes
-        marks = zip(cycle("os^DvP"), cycle((INK, BLUE, ORANGE, GREEN, RED, PURPLE)), labels.items())
+        marks = zip(cycle("os^DvPX"), cycle((INK, BLUE, ORANGE, GREEN, RED, PURPLE, SKY)), labels.items())
         for mark, color, (label, at) in marks:
             ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
         fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="share of the roof above it")
@@ -162,8 +160,8 @@ def moves_under_the_roof(
         f"The roofline again, with arrows from the point of {first} to where changes have moved it: "
         + ", ".join(names)
         + ".",
-        f"Each arrow starts at `{first}` and ends where a change has moved the step. How far to the right is a matter of "
-        "arithmetic; how high, and so how much of the roof it reaches, is up to the routine. The flat part of the roof is "
+        f"Each arrow starts at `{first}` and ends where a change has moved the step. How far to the right follows from "
+        "the bytes that are stored; how high, and so how much of the roof it reaches, is up to the routine. The flat part of the roof is "
         "float32 arithmetic: a routine that multiplies whole numbers has a higher one.",
     )
 
