@@ -103,8 +103,8 @@ def under_a_roof(
     ax.plot(xs, ys, color=INK, lw=2)
     ax.axvline(bend, color=INK, lw=1, ls=":")
     for x, waits_for, side in (
-        (bend / 1.08, "waits for memory", "right"),
-        (bend * 1.08, "waits for arithmetic", "left"),
+        (bend / 1.08, "memory is the limit", "right"),
+        (bend * 1.08, "arithmetic is the limit", "left"),
     ):
         ax.text(x, 0.03, waits_for, transform=ax.get_xaxis_transform(), ha=side, fontsize=12, color=INK)
     ax.text(xs[-1], 1.08 * ys[-1], "your roof", ha="right", fontsize=12, color=INK)
@@ -145,8 +145,8 @@ def roofline(roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple
         under_a_roof(roof, flops, bandwidth, points),
         "A roofline on logarithmic axes: a line that rises with the operations per byte and then is flat, and "
         "below it a point for each of: " + ", ".join(points) + ".",
-        "Left of the bend a program waits for memory, right of it for arithmetic. How far a point is below the "
-        "roof is what could still be gained; the percentages say how much of the roof above it a point reaches.",
+        "Left of the bend memory is the limit, right of it arithmetic. A point near the roof has hit that limit; a point far "
+        "below it waits for something else. The percentages say how much of the roof above it a point reaches.",
     )
 
 
