@@ -1,5 +1,6 @@
 """What every chapter's page has in common: how it begins and ends, what it shows and what it folds away."""
 
+import ast
 import os
 import re
 import shutil
@@ -146,6 +147,23 @@ def test_it_ends_in_one_way(page):
     assert all(f"({name})" in end for name in following), "a link to the next chapter"
     last = [cell for cell in code(page) if not folded(cell)][-1].source  # an appendix may follow
     assert "keep()" in last and "progress()" in last
+
+
+def defined(cells):
+    """Return what cells define at their top level: name -> its code."""
+    trees = [ast.parse(re.sub(r"^( *)[%!].*", r"\1pass", cell.source, flags=re.M)) for cell in cells]
+    nodes = [
+        node for tree in trees for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    ]
+    return {node.name: ast.dump(node) for node in nodes}
+
+
+def test_an_appendix_leaves_what_the_page_defined_as_it_is(page):
+    """A learner who has run it may run any cell above it again."""
+    cells = code(page)
+    end = max(i for i, cell in enumerate(cells) if not folded(cell)) + 1
+    before, after = defined(cells[:end]), defined(cells[end:])
+    assert not {name for name in before.keys() & after.keys() if before[name] != after[name]}
 
 
 def test_no_markdown_stands_within_html_where_it_stays_as_it_is(page):
