@@ -1,4 +1,4 @@
-"""The figures of chapter 10: where the time goes, the roof, a row on its ticks, rounds of guesses, the ladder."""
+"""The figures of chapter 10: where the time goes, the roof, parts, ticks, picks, rounds of guesses, the ladder."""
 
 import math
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from itertools import cycle
 
 import torch
 from matplotlib import pyplot as plt
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import LogLocator, NullLocator
 
-from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, SKY, show
+from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, SHARES, SKY, show
 
 WORK = (BLUE, ORANGE, GREEN, PALE)
 
@@ -131,6 +131,7 @@ def under_a_roof(
         fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="share of the roof above it")
         return fig
     for label, at in labels.items():  # below its point, where no roof can be
+        ax.plot([at[0]] * 2, [at[1], roof(at[0], flops, bandwidth) / 1e9], color=BLUE, lw=1, ls=(0, (4, 3)))
         ax.plot(*at, "o", color=BLUE, ms=7)
         text = ax.annotate(
             label, at, (8, -12), textcoords="offset points", va="center", fontsize=12, color=BLUE
@@ -146,7 +147,21 @@ def roofline(roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple
         "A roofline on logarithmic axes: a line that rises with the operations per byte and then is flat, and "
         "below it a point for each of: " + ", ".join(points) + ".",
         "Left of the bend memory is the limit, right of it arithmetic. A point near the roof has hit that limit; a point far "
-        "below it waits for something else. The percentages say how much of the roof above it a point reaches.",
+        "below it waits for something else. The dashed line is what's left to gain; the percentages say how much of the roof above it a point reaches.",
+    )
+
+
+def several_tokens(
+    roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple[float, float]]
+) -> None:
+    """Draw a machine's roof and calls that read more and more tokens, the first of the points with one."""
+    show(
+        under_a_roof(roof, flops, bandwidth, points, next(iter(points))),
+        "The roofline again, with calls of the model: "
+        + ", ".join(points)
+        + ". From the first, arrows lead to the others.",
+        "More tokens in a call move it to the right. If a call took no longer with them, it would rise alongside the roof; what it "
+        "falls behind is what they cost.",
     )
 
 
@@ -163,6 +178,80 @@ def moves_under_the_roof(
         f"Each arrow starts at `{first}` and ends where a change has moved the step. How far to the right follows from "
         "the bytes that are stored; how high, and so how much of the roof it reaches, is up to the routine. The flat part of the roof is "
         "float32 arithmetic: a routine that multiplies whole numbers has a higher one.",
+    )
+
+
+def cut_into_parts(parts: int = 4) -> None:
+    """Draw a matrix that one core reads, and the same matrix in parts that several read."""
+    fig, axes = plt.subplots(1, 2, figsize=(8, 2.9), sharey=True)
+    colors, high = (BLUE, ORANGE), 8
+    for ax, cuts in zip(axes, (1, parts), strict=True):
+        each = high / cuts
+        for i in range(cuts):
+            y, color = i * (each + 0.35 * (cuts > 1)), colors[i % 2]
+            ax.add_patch(Rectangle((0, y), 5, each, fc=color, alpha=0.3, ec=color, lw=2))
+            rows = "(N, K)" if cuts == 1 else f"(N / {cuts}, K)"
+            ax.text(2.5, y + each / 2, rows, ha="center", va="center", fontsize=12)
+            look = {"arrowstyle": "-|>", "color": color, "lw": 2}
+            ax.annotate("", (7.2, y + each / 2), (5.1, y + each / 2), arrowprops=look)
+            core = "one core reads it all,\nthe others wait" if cuts == 1 else f"core {i % 2 + 1}"
+            ax.text(7.4, y + each / 2, core, va="center", fontsize=12, color=INK)
+        ax.set(xlim=(-0.3, 12.5), ylim=(high + 1.5, -0.4))
+        ax.axis("off")
+    axes[0].set_title("weight (N, K) times one vector", fontsize=12, loc="left")
+    axes[1].set_title(f"a batch of {parts} parts ({parts}, N / {parts}, K)", fontsize=12, loc="left")
+    show(
+        fig,
+        f"Left, a whole matrix, read by one core. Right, the same matrix cut into {parts} slabs of rows, which two cores read in turns.",
+        "The same weight twice. Neighboring rows lie side by side in memory, so cutting between them is a view: nothing is copied.",
+    )
+
+
+Tried = dict[str, tuple[dict[str, float], dict[str, float]]]  # kind of matrix -> way -> seconds, way -> error
+
+
+def choices(tried: Tried, picks: dict[str, str], most: float) -> None:
+    """Draw what each way takes for each kind of matrix and how far it's off, framed what was picked, hatched what's off by more than `most`."""
+    ways = list(dict.fromkeys(way for times, _ in tried.values() for way in times))
+    fig, ax = plt.subplots(figsize=(9.5, 0.62 * len(ways) + 0.8))
+    for column, (kind, (times, errors)) in enumerate(tried.items()):
+        best = min(times.values())
+        for row, way in enumerate(ways):
+            if way not in times:
+                ax.text(column, row, "doesn't run", ha="center", va="center", fontsize=10, color=GREY)
+                continue
+            refused, share = not errors[way] <= most, best / times[way]
+            look = dict(fc=plt.get_cmap(SHARES)(0.75 * share), ec="w", lw=2)
+            if refused:
+                look = dict(fc="w", ec=GREY, hatch="///", lw=0)
+            ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **look))
+            off = "exact" if errors[way] < 5e-5 else f"{errors[way]:.2%} off"
+            ink = "w" if share > 0.9 and not refused else "k"
+            back = {"fc": "w", "ec": "none", "pad": 1} if refused else None
+            ax.text(
+                column,
+                row,
+                f"{1000 * times[way]:.2f} ms\n{off}",
+                ha="center",
+                va="center",
+                fontsize=10,
+                color=ink,
+                bbox=back,
+            )
+        row = ways.index(picks[kind])
+        ax.add_patch(Rectangle((column - 0.47, row - 0.46), 0.94, 0.92, fc="none", ec=ORANGE, lw=4))
+    ax.set_xticks(range(len(tried)), list(tried))
+    ax.set_yticks(range(len(ways)), ways)
+    ax.set(xlim=(-0.5, len(tried) - 0.5), ylim=(len(ways) - 0.5, -0.5))
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    show(
+        fig,
+        "A table of ways to multiply and kinds of matrix, with times and errors. Picked: "
+        + ", ".join(f"{kind}: {way}" for kind, way in picks.items())
+        + ".",
+        f"Column by column, the darker the faster. The orange frame is your `pick`. Hatched is what it refused, because it's off by more than {most:.2%}.",
     )
 
 
