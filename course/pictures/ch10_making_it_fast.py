@@ -48,8 +48,8 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
         fig,
         "A bar of 100 percent for each run: " + ", ".join(profiles) + ". Each is divided into the shares of "
         "the matrix products, the attention, norms with GELU and sums, and everything else.",
-        "The times come from the fastest runs without the stopwatch, the colors from the fastest of several runs with it. The gray end is "
-        "what's left: Python between the calls, views, copies, and whatever the two runs disagree about.",
+        "Times come from the fastest runs without the profiler, colors from the fastest with it. Gray is the rest: Python between the "
+        "calls, views, copies, and any mismatch between the two.",
     )
 
 
@@ -67,7 +67,7 @@ def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -
         fig,
         "A bar of milliseconds for each run: " + ", ".join(profiles) + ". Each is divided into the matrix "
         "products, the attention, norms with GELU and sums, and everything else. A mark shows what memory allows.",
-        "The same step twice, on one axis of milliseconds; what memory allows is for the bytes that each of them fetches.",
+        "The same step, before and now, on one axis. Each mark is the shortest time that memory allows for the bytes it fetches.",
     )
 
 
@@ -87,14 +87,14 @@ def under_a_roof(
     flops: float,
     bandwidth: float,
     points: dict[str, tuple[float, float]],
-    begin: str | None = None,
+    moves: list[tuple[str, str]] | None = None,
 ) -> plt.Figure:
     """Draw a machine's roof and points under it, with the share of the roof above them that they reach.
 
-    points: name -> operations per byte, operations per second. From the one named `begin`, arrows lead to the others,
-    and the shares are listed at the right.
+    points: name -> operations per byte, operations per second. With `moves`, pairs of names, arrows lead from the
+    first to the second, and the shares are listed at the right.
     """
-    fig, ax = plt.subplots(figsize=(8 if begin is None else 9.5, 5))
+    fig, ax = plt.subplots(figsize=(8 if moves is None else 9.5, 5))
     bend = flops / bandwidth
     low, high = span_of(points, bend)
     xs = torch.logspace(math.log10(low), math.log10(high), 200).tolist()
@@ -117,14 +117,13 @@ def under_a_roof(
         axis.set_major_formatter("{x:g}")
         axis.set_minor_locator(NullLocator())
     places = {name: (x, y / 1e9) for name, (x, y) in points.items()}
-    moves = [(places[begin], end) for name, end in places.items() if name != begin] if begin in places else []
-    for start, end in moves:
+    for start, end in moves or []:
         look = {"arrowstyle": "->", "color": GREY, "lw": 1, "shrinkA": 5, "shrinkB": 5}
-        ax.annotate("", end, start, arrowprops=look)
+        ax.annotate("", places[end], places[start], arrowprops=look)
     labels = {
         f"{name}: {100 * y / roof(x, flops, bandwidth):.0f}%": places[name] for name, (x, y) in points.items()
     }
-    if begin is not None:  # arrows leave no room for labels, so they're listed beside the axes
+    if moves is not None:  # arrows leave no room for labels, so they're listed beside the axes
         marks = zip(cycle("os^DvPX"), cycle((INK, BLUE, ORANGE, GREEN, RED, PURPLE, SKY)), labels.items())
         for mark, color, (label, at) in marks:
             ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
@@ -152,16 +151,19 @@ def roofline(roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple
 
 
 def several_tokens(
-    roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple[float, float]]
+    roof: Roof, flops: float, bandwidth: float, rows: dict[str, dict[int, tuple[float, float]]]
 ) -> None:
-    """Draw a machine's roof and calls that read more and more tokens, the first of the points with one."""
+    """Draw a machine's roof and calls that read more and more tokens: row -> tokens -> point, as `under_a_roof` has it."""
+    names = {row: [f"{row}, {n} token{'s' * (n > 1)}" for n in calls] for row, calls in rows.items()}
+    points = {name: at for row in rows for name, at in zip(names[row], rows[row].values())}
+    moves = [move for row in names.values() for move in zip(row, row[1:])]
     show(
-        under_a_roof(roof, flops, bandwidth, points, next(iter(points))),
+        under_a_roof(roof, flops, bandwidth, points, moves),
         "The roofline again, with calls of the model: "
         + ", ".join(points)
-        + ". From the first, arrows lead to the others.",
-        "More tokens in a call move it to the right. If a call took no longer with them, it would rise alongside the roof; what it "
-        "falls behind is what they cost.",
+        + ". Arrows lead from each to one with more tokens.",
+        "Each arrow leads to a call with more tokens. Where extra tokens are free, the points climb alongside the roof. The gap that "
+        "opens is what they cost.",
     )
 
 
@@ -171,13 +173,13 @@ def moves_under_the_roof(
     """Draw a machine's roof and where changes have moved a step, the first of the points."""
     first, *names = points
     show(
-        under_a_roof(roof, flops, bandwidth, points, first),
+        under_a_roof(roof, flops, bandwidth, points, [(first, name) for name in names]),
         f"The roofline again, with arrows from the point of {first} to where changes have moved it: "
         + ", ".join(names)
         + ".",
-        f"Each arrow starts at `{first}` and ends where a change has moved the step. How far to the right follows from "
-        "the bytes that are stored; how high, and so how much of the roof it reaches, is up to the routine. The flat part of the roof is "
-        "float32 arithmetic: a routine that multiplies whole numbers has a higher one.",
+        f"Each arrow starts at `{first}` and ends where a change has moved the step. The bytes stored decide how "
+        "far right a point lands; the routine decides how high. The flat part of the roof is float32 arithmetic: a routine that "
+        "multiplies whole numbers has a higher one.",
     )
 
 
@@ -251,7 +253,7 @@ def choices(tried: Tried, picks: dict[str, str], most: float) -> None:
         "A table of ways to multiply and kinds of matrix, with times and errors. Picked: "
         + ", ".join(f"{kind}: {way}" for kind, way in picks.items())
         + ".",
-        f"Column by column, the darker the faster. The orange frame is your `pick`. Hatched is what it refused, because it's off by more than {most:.2%}.",
+        f"In each column, darker is faster. The orange frame marks your `pick`, plain unless another is clearly faster. What's hatched is refused: off by more than {most:.2%}.",
     )
 
 
@@ -302,7 +304,7 @@ def kept_or_drawn(draft: torch.Tensor, kept: torch.Tensor, drawn: torch.Tensor) 
         fig,
         "A bar for each token. Up to the target it is green, guessed and kept, and orange, drawn instead. Above "
         "the target is what was guessed too often and thrown away.",
-        "Green and orange together reach the target at each token. What stands above it is thrown away: there the "
+        "Green and orange together reach the target at each token. The gray above it is thrown away: there the "
         "draft guesses too often.",
     )
 
@@ -342,8 +344,9 @@ def rounds_of_guesses(rounds: list[tuple[list[str], list[str]]]) -> None:
         else:
             x = box(x, y, taken[-1], BLUE)
         x_most = max(x_most, x)
-    y = len(rounds) + 0.1
+    y = len(rounds) + 0.35
     x = 0.0
+    ax.axhline(y - 0.6, color=PALE, lw=1)
     for text, color, struck in [
         ("kept", GREEN, 0),
         ("thrown away", PALE, 1),
@@ -351,7 +354,7 @@ def rounds_of_guesses(rounds: list[tuple[list[str], list[str]]]) -> None:
         ("bonus", BLUE, 0),
     ]:
         x = box(x, y, text, color, bool(struck)) + 0.1
-    ax.set(xlim=(-1.0, max(x, x_most)), ylim=(len(rounds) + 0.6, -0.6))
+    ax.set(xlim=(-1.0, max(x, x_most)), ylim=(len(rounds) + 0.85, -0.6))
     ax.axis("off")
     show(
         fig,
@@ -390,6 +393,6 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
         + ", ".join(times)
         + ". Marks show the "
         "shortest time that memory allows.",
-        "What was kept, change after change, your pick, and what `fast` makes of it. The orange marks are your "
-        "yardstick, for the bytes per weight of that row. (Rows without a cache read 128 tokens, so it isn't theirs.)",
+        "What was kept, change after change, your picks, and what `fast` makes of it. Each orange mark is the shortest time that memory "
+        "allows for that row's bytes. (Rows without a cache do other work, so they have none.)",
     )
