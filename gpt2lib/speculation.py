@@ -1,5 +1,6 @@
 """Speculative decoding: a draft guesses, and one call of the model checks it all. Built in chapter 10."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
 
@@ -10,8 +11,16 @@ from gpt2lib.model import check_tokens
 
 
 def draw(probabilities: torch.Tensor, generator: torch.Generator | None = None) -> int:
-    """Return an id drawn from probabilities (V,)."""
-    return torch.multinomial(probabilities, 1, generator=generator).item()
+    """Return an id drawn from probabilities (V,).
+
+    It's the first at which their running sum exceeds a random share of the whole: for one draw, several
+    times as fast as torch.multinomial. Raises ValueError if they don't sum to a number above 0.
+    """
+    sums = probabilities.cumsum(0, dtype=torch.float64)
+    if not 0 < sums[-1] < math.inf:
+        raise ValueError(f"the probabilities sum to {sums[-1].item():g}, but they must sum to 1")
+    share = torch.rand((), dtype=torch.float64, generator=generator) * sums[-1]
+    return torch.searchsorted(sums, share, right=True).item()
 
 
 def acceptance_probability(target: torch.Tensor, draft: torch.Tensor, token: int) -> float:

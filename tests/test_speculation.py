@@ -6,6 +6,7 @@ import torch
 
 from gpt2lib import generate, speculate
 from gpt2lib.config import GPT2Config
+from gpt2lib.speculation import draw
 
 TABLE = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.3, 0.6, 0.1]])  # what follows each token
 
@@ -70,6 +71,12 @@ def test_two_tokens_are_as_likely_as_the_model_makes_them(draft):
     assert (counts / 5000 - TABLE[0][:, None] * TABLE).abs().max() < 0.03
 
 
+def test_what_is_impossible_is_never_drawn_and_the_rest_as_often_as_it_should_be():
+    probabilities, generator = torch.tensor([0.0, 0.25, 0.0, 0.75, 0.0]), torch.Generator().manual_seed(0)
+    counts = torch.bincount(torch.tensor([draw(probabilities, generator) for _ in range(4000)]), minlength=5)
+    assert (counts / 4000 - probabilities).abs().max() < 0.03 and not counts[probabilities == 0].any()
+
+
 def test_a_draft_as_good_as_the_model_is_always_kept():
     seen = []
 
@@ -88,6 +95,8 @@ def test_a_draft_as_good_as_the_model_is_always_kept():
         ({"draft": TABLE}, TypeError, "draft is a Tensor, but it must be a function"),
         ({"draft": lambda ids: TABLE}, TypeError, r"draft returned a Tensor \(3, 3\).* a tensor \(3,\)"),
         ({"draft": lambda ids: 1}, TypeError, r"draft returned a int"),
+        ({"draft": lambda ids: torch.tensor([0.5, torch.nan, 0.5])}, ValueError, "probabilities sum to nan"),
+        ({"draft": lambda ids: torch.zeros(3)}, ValueError, "probabilities sum to 0, but they must sum to 1"),
         ({"max_new_tokens": 8}, ValueError, "1 tokens and 8 new ones are 9, .* at most 8"),
         ({"tokens": [3]}, ValueError, "tokens"),
         ({"tokens": []}, ValueError, "tokens"),
