@@ -67,7 +67,7 @@ def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -
         fig,
         "A bar of milliseconds for each run: " + ", ".join(profiles) + ". Each is divided into the matrix "
         "products, the attention, norms with GELU and sums, and everything else. A mark shows what memory allows.",
-        "The same step, before and now, on one axis. Each mark is the shortest time that memory allows for the bytes it fetches.",
+        "The same step, before and now, on one axis. Each mark is the shortest time in which memory delivers the weights of that bar.",
     )
 
 
@@ -82,24 +82,17 @@ def span_of(points: dict[str, tuple[float, float]], bend: float) -> tuple[float,
     return min(xs) / 6, 8 * max(xs)
 
 
-def under_a_roof(
-    roof: Roof,
-    flops: float,
-    bandwidth: float,
-    points: dict[str, tuple[float, float]],
-    moves: list[tuple[str, str]] | None = None,
-) -> plt.Figure:
-    """Draw a machine's roof and points under it, with the share of the roof above them that they reach.
+def under_a_roof(roof: Roof, flops: float, bandwidth: float, points: dict, width: float = 8) -> tuple:
+    """Draw a machine's roof with room for points below it; return the figure, its axes, and a label for each point.
 
-    points: name -> operations per byte, operations per second. With `moves`, pairs of names, arrows lead from the
-    first to the second, and the shares are listed at the right.
+    points: name -> operations per byte, operations per second. A label has the share of the roof above its point.
     """
-    fig, ax = plt.subplots(figsize=(8 if moves is None else 9.5, 5))
+    fig, ax = plt.subplots(figsize=(width, 5))
     bend = flops / bandwidth
     low, high = span_of(points, bend)
     xs = torch.logspace(math.log10(low), math.log10(high), 200).tolist()
-    ys = [roof(x, flops, bandwidth) / 1e9 for x in xs]
-    heights = [y / 1e9 for _, y in points.values()]
+    ys = [roof(x, flops, bandwidth) for x in xs]
+    heights = [y for _, y in points.values()]
     ax.plot(xs, ys, color=INK, lw=2)
     ax.axvline(bend, color=INK, lw=1, ls=":")
     for x, waits_for, side in (
@@ -116,54 +109,36 @@ def under_a_roof(
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=20))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_locator(NullLocator())
-    places = {name: (x, y / 1e9) for name, (x, y) in points.items()}
-    for start, end in moves or []:
-        look = {"arrowstyle": "->", "color": GREY, "lw": 1, "shrinkA": 5, "shrinkB": 5}
-        ax.annotate("", places[end], places[start], arrowprops=look)
-    labels = {
-        f"{name}: {100 * y / roof(x, flops, bandwidth):.0f}%": places[name] for name, (x, y) in points.items()
-    }
-    if moves is not None:  # arrows leave no room for labels, so they're listed beside the axes
-        marks = zip(cycle("os^DvPX"), cycle((INK, BLUE, ORANGE, GREEN, RED, PURPLE, SKY)), labels.items())
-        for mark, color, (label, at) in marks:
-            ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
-        fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="share of the roof above it")
-        return fig
-    for label, at in labels.items():  # below its point, where no roof can be
-        ax.plot([at[0]] * 2, [at[1], roof(at[0], flops, bandwidth) / 1e9], color=BLUE, lw=1, ls=(0, (4, 3)))
-        ax.plot(*at, "o", color=BLUE, ms=7)
-        text = ax.annotate(
-            label, at, (8, -12), textcoords="offset points", va="center", fontsize=12, color=BLUE
-        )
-        text.set(in_layout=False, bbox={"fc": "w", "ec": "none", "pad": 0.3, "alpha": 0.8})
-    return fig
+    ax.yaxis.set_major_formatter(lambda y, _: f"{y / 1e9:g}")
+    return fig, ax, {name: f"{100 * y / roof(x, flops, bandwidth):.0f}%" for name, (x, y) in points.items()}
+
+
+def arrow(ax: plt.Axes, start: tuple[float, float], end: tuple[float, float], color: str = GREY) -> None:
+    """Draw an arrow from one point to another."""
+    ax.annotate("", end, start, arrowprops=dict(arrowstyle="->", color=color, lw=1, shrinkA=5, shrinkB=5))
+
+
+LOOKS = list(
+    zip("os^DvPX", (INK, BLUE, ORANGE, GREEN, RED, PURPLE, SKY), strict=True)
+)  # of points in a legend
 
 
 def roofline(roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple[float, float]]) -> None:
     """Draw a machine's roof and what two runs reach: name -> operations per byte, operations per second."""
+    fig, ax, shares = under_a_roof(roof, flops, bandwidth, points)
+    for name, (x, y) in points.items():
+        ax.plot([x, x], [y, roof(x, flops, bandwidth)], color=BLUE, lw=1, ls=(0, (4, 3)))
+        ax.plot(x, y, "o", color=BLUE, ms=7)
+        text = ax.annotate(
+            f"{name}: {shares[name]}", (x, y), (8, -12), textcoords="offset points", color=BLUE
+        )
+        text.set(in_layout=False, va="center", bbox={"fc": "w", "ec": "none", "pad": 0.3, "alpha": 0.8})
     show(
-        under_a_roof(roof, flops, bandwidth, points),
+        fig,
         "A roofline on logarithmic axes: a line that rises with the operations per byte and then is flat, and "
         "below it a point for each of: " + ", ".join(points) + ".",
         "Left of the bend memory is the limit, right of it arithmetic. A point near the roof has hit that limit; a point far "
         "below it waits for something else. The dashed line is what's left to gain; the percentages say how much of the roof above it a point reaches.",
-    )
-
-
-def several_tokens(
-    roof: Roof, flops: float, bandwidth: float, rows: dict[str, dict[int, tuple[float, float]]]
-) -> None:
-    """Draw a machine's roof and calls that read more and more tokens: row -> tokens -> point, as `under_a_roof` has it."""
-    names = {row: [f"{row}, {n} token{'s' * (n > 1)}" for n in calls] for row, calls in rows.items()}
-    points = {name: at for row in rows for name, at in zip(names[row], rows[row].values())}
-    moves = [move for row in names.values() for move in zip(row, row[1:])]
-    show(
-        under_a_roof(roof, flops, bandwidth, points, moves),
-        "The roofline again, with calls of the model: "
-        + ", ".join(points)
-        + ". Arrows lead from each to one with more tokens.",
-        "Each arrow leads to a call with more tokens. Where extra tokens are free, the points climb alongside the roof. The gap that "
-        "opens is what they cost.",
     )
 
 
@@ -172,14 +147,45 @@ def moves_under_the_roof(
 ) -> None:
     """Draw a machine's roof and where changes have moved a step, the first of the points."""
     first, *names = points
+    fig, ax, shares = under_a_roof(roof, flops, bandwidth, points, width=9.5)
+    for name in names:
+        arrow(ax, points[first], points[name])
+    for (name, at), (mark, color) in zip(points.items(), cycle(LOOKS)):
+        label = f"{name}: {shares[name]}"
+        ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
+    fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="share of the roof above it")
     show(
-        under_a_roof(roof, flops, bandwidth, points, [(first, name) for name in names]),
+        fig,
         f"The roofline again, with arrows from the point of {first} to where changes have moved it: "
         + ", ".join(names)
         + ".",
         f"Each arrow starts at `{first}` and ends where a change has moved the step. The bytes stored decide how "
         "far right a point lands; the routine decides how high. The flat part of the roof is float32 arithmetic: a routine that "
         "multiplies whole numbers has a higher one.",
+    )
+
+
+def several_tokens(
+    roof: Roof, flops: float, bandwidth: float, rows: dict[str, dict[int, tuple[float, float]]]
+) -> None:
+    """Draw a machine's roof and calls that read more and more tokens: row -> tokens -> point, as `under_a_roof` has it."""
+    points = {f"{row}, {n}": at for row, calls in rows.items() for n, at in calls.items()}
+    fig, ax, _ = under_a_roof(roof, flops, bandwidth, points, width=9.5)
+    for (row, calls), (mark, color) in zip(rows.items(), cycle(LOOKS)):
+        places = list(calls.values())
+        for start, end in zip(places, places[1:]):
+            arrow(ax, start, end, color)
+        ax.plot(*zip(*places), mark, color=color, ms=8, mec="w", ls="", label=row, zorder=3)
+        for n, at in calls.items():
+            ax.annotate(str(n), at, (9, -9), textcoords="offset points", color=color, fontsize=12)
+    fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="tokens in a call")
+    show(
+        fig,
+        "The roofline again, with calls of the model that read more and more tokens, for each of: "
+        + ", ".join(rows)
+        + ".",
+        "Each number is how many tokens a call reads. Left of the bend, points that climb alongside the roof got their extra tokens "
+        "free; where they fall behind, those tokens cost time. Right of it, even a perfect routine takes longer with each token.",
     )
 
 
