@@ -59,7 +59,7 @@ def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -
     fig, ax, ends = bars_of_work(bars, list(profiles), "{:.1f}")
     for i, (end, floor) in enumerate(zip(ends, floors)):
         ax.text(end + 0.02 * max(ends), i, f"{end:.1f} ms", va="center")
-        label = None if i else "what memory allows"
+        label = None if i else "the weights alone, at full speed"
         ax.plot(1000 * floor, i - 0.39, "v", color=INK, ms=9, label=label)
     ax.set_xlabel("ms per token")
     fig.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10)
@@ -259,7 +259,7 @@ def choices(tried: Tried, picks: dict[str, str], most: float) -> None:
         "A table of ways to multiply and kinds of matrix, with times and errors. Picked: "
         + ", ".join(f"{kind}: {way}" for kind, way in picks.items())
         + ".",
-        f"In each column, darker is faster. The orange frame marks your `pick`, plain unless another is clearly faster. What's hatched is refused: off by more than {most:.2%}.",
+        f"In each column, darker is faster. The orange frame marks your `pick`: the most exact of the fast ones. What's hatched is refused: off by more than {most:.2%}.",
     )
 
 
