@@ -61,6 +61,7 @@ def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -
         ax.text(end + 0.02 * max(ends), i, f"{end:.1f} ms", va="center")
         label = None if i else "the weights alone, at full speed"
         ax.plot(1000 * floor, i - 0.39, "v", color=INK, ms=9, label=label)
+        ax.text(1000 * floor + 0.015 * max(ends), i - 0.42, f"{1000 * floor:.1f}", va="center", fontsize=10)
     ax.set_xlabel("ms per token")
     fig.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10)
     show(
@@ -149,7 +150,8 @@ def moves_under_the_roof(
     first, *names = points
     fig, ax, shares = under_a_roof(roof, flops, bandwidth, points, width=9.5)
     for name in names:
-        arrow(ax, points[first], points[name])
+        before = name.rsplit(",", 1)[0]  # a change on top of another one starts there
+        arrow(ax, points[before if before in points else first], points[name])
     for (name, at), (mark, color) in zip(points.items(), cycle(LOOKS)):
         label = f"{name}: {shares[name]}"
         ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
@@ -159,7 +161,7 @@ def moves_under_the_roof(
         f"The roofline again, with arrows from the point of {first} to where changes have moved it: "
         + ", ".join(names)
         + ".",
-        f"Each arrow starts at `{first}` and ends where a change has moved the step. The bytes stored decide how "
+        f"Each arrow ends where a change has moved the step, from `{first}` or from another change. The bytes stored decide how "
         "far right a point lands; the routine decides how high. The flat part of the roof is float32 arithmetic: a routine that "
         "multiplies whole numbers has a higher one.",
     )
