@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from gpt2lib import Tokenizer
 
-STEPS, EVERY, SEEDS = 600, 40, 2
+STEPS, EVERY, SEEDS, V = 600, 40, 2, 1024
 CONFIG = replace(BASE, steps=STEPS)
 TIMES = {"4 times": 4, "40 times": 40}
 
@@ -30,7 +30,7 @@ def main() -> None:
     text, judged = (
         (options.text / f"{name}.txt").read_text("utf-8")[:1_000_000] for name in ("train", "validation")
     )
-    tokenizer = Tokenizer.train(text, vocab_size=1024)
+    tokenizer = Tokenizer.train(text, vocab_size=V)
     ids = torch.tensor(tokenizer.encode(text, allow_special=True))
     held_out = torch.tensor(tokenizer.encode(judged[:100_000], allow_special=True))[: 64 * CONTEXT]
     read = STEPS * BASE.batch_size * CONTEXT  # tokens in a run
@@ -41,7 +41,7 @@ def main() -> None:
                 curves = found.setdefault(name, {})[f"dropout {dropout:g}"] = []
                 for seed in range(SEEDS):
                     config = replace(CONFIG, seed=seed)
-                    curves.append(curve(ids[: read // times], held_out, config, dropout, EVERY))
+                    curves.append(curve(ids[: read // times], held_out, config, dropout, EVERY, V))
                     bar.update()
     out = {"every": EVERY, "curves": found}
     options.out.write_text(json.dumps(out, indent=None) + "\n", "utf-8")

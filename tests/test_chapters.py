@@ -109,6 +109,13 @@ def test_asserts_that_guard_the_page_are_out_of_sight(page):
             assert not re.search(r"^\s*assert ", cell.source, re.M), cell.source[:300]
 
 
+def test_its_texts_are_the_same_on_every_computer(page):
+    brought_by_python = re.compile(r"pydoc_data|import this\b|\bgetsource\b|\bcopyright\b")
+    for cell in code(page):
+        found = brought_by_python.search(cell.source)
+        assert not found, f"{found[0]} is another text in another Python; take one of course/data"
+
+
 def test_not_too_much_code_is_in_view(page):
     seen = [cell.source for cell in code(page) if not folded(cell) and not gaps(cell)]
     lines = [line for source in seen for line in source.splitlines() if not READY.match(line)]

@@ -112,14 +112,14 @@ def training_run(runs: Mapping[str, tuple], baselines: Mapping[str, float], step
     for (name, loss), color in zip(baselines.items(), cycle((GREY, DARK, RED))):
         ax.axhline(loss, color=color, ls="--", lw=1)
         ax.text(steps * 1.01, loss, name, color=color, va="center", fontsize=11)
-    ax.set(xlim=(0, steps), ylim=(3, 7.3), xlabel="updates", ylabel="loss (nats per token)")
+    ax.set(xlim=(0, steps), ylim=(2.6, 6.5), xlabel="updates", ylabel="loss (nats per token)")
     ax.legend(frameon=False, fontsize=11)
     show(
         fig,
-        "Losses over the updates. All start at ln V. The held-out curve of the whole model ends below the bigram's "
-        "line; that of the model without attention stays above it.",
+        "Losses over the updates. All start at ln V. The held-out curve of the whole model ends far below the bigram's "
+        "line; that of the model without attention ends close to it.",
         "Dots are text that the model never trained on, thin lines the training batches (the mean of ten), dashed "
-        "lines models that only count. Without attention, the model flattens out just above the bigram on new text.",
+        "lines models that only count. On new text, the model without attention flattens out near the bigram.",
     )
 
 
