@@ -1,7 +1,7 @@
 """Train a healthy tiny GPT-2 and seven with a mistake made on purpose, for the loss curves in chapter 8.
 
 `python benchmarks/curves.py` writes the loss of every update to course/data/curves.json: two minutes on one
-core. The model is that of `choices.py`, the text is Python's own manual, as the Python that runs this has it;
+core. The model is that of `dropout.py`, the text is Python's own manual, as the Python that runs this has it;
 `diagnose_curve` of chapter 8 has to tell all eight apart.
 """
 
@@ -13,14 +13,15 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 import torch
-from choices import CONTEXT
+from dropout import TINY
 from tqdm import tqdm
 
 from course.stories import held_back, held_out_stories
-from gpt2lib import GPT2, GPT2Config, Tokenizer
+from gpt2lib import GPT2, Tokenizer
 from gpt2lib.training import decay_groups, learning_rate, next_token_loss, sample_batch
 
-STEPS, BATCH, V = 400, 16, 1024
+STEPS, BATCH = 400, 16
+CONTEXT, V = TINY.n_positions, TINY.vocab_size
 BROKEN = (160, 250, 330)  # updates whose batch is noise, among the spikes
 RESUMED = 200
 KINDS = (
@@ -38,7 +39,7 @@ KINDS = (
 def curve(kind: str, ids: torch.Tensor, tales: torch.Tensor, steps: int = STEPS) -> list[float]:
     """Train a tiny GPT-2 with one mistake and return the loss of each update, in nats per token."""
     torch.manual_seed(0)
-    model = GPT2(GPT2Config(vocab_size=V, n_positions=CONTEXT, n_embd=64, n_layer=2, n_head=4))
+    model = GPT2(TINY)
     optimizer = torch.optim.AdamW(decay_groups(model, 0.1), betas=(0.9, 0.95))
     if kind == "diverged":  # plain descent at a rate far too high
         optimizer = torch.optim.SGD(model.parameters())

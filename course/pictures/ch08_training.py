@@ -128,7 +128,7 @@ def choices() -> None:
     stored = json.loads((DATA / "choices.json").read_text("utf-8"))
     ends = {name: [curve[-1] for curve in curves] for name, curves in stored["curves"].items()}
     usual = "as in the chapter"
-    fig, ax = plt.subplots(figsize=(6.6, 3.6))
+    fig, ax = plt.subplots(figsize=(6.6, 3.9))
     ax.axvspan(min(ends[usual]), max(ends[usual]), color=PALE)
     for row, (name, losses) in enumerate(ends.items()):
         ax.plot(
