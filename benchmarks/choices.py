@@ -21,16 +21,16 @@ MODEL = GPT2Config(vocab_size=512, n_positions=128, n_embd=96, n_layer=3, n_head
 BASE = TrainingConfig(
     600, batch_size=16, context=128, peak_lr=4e-3, final_lr=4e-4, warmup_steps=30, weight_decay=0.1
 )
-CHOICES = {  # name: settings that differ, dropout
-    "as in the chapter": ({}, 0.0),
-    "no warm-up": ({"warmup_steps": 0}, 0.0),
-    "no clipping": ({"clip": float("inf")}, 0.0),
-    "three times the rate": ({"peak_lr": 1.2e-2, "final_lr": 1.2e-3}, 0.0),
-    "a tenth of the rate": ({"peak_lr": 4e-4, "final_lr": 4e-5}, 0.0),
-    "the rate doesn't fall": ({"final_lr": 4e-3}, 0.0),
-    "no weight decay": ({"weight_decay": 0.0}, 0.0),
-    "dropout 0.1": ({}, 0.1),
-    "no attention": ({}, 0.0),
+CHOICES = {  # name: settings that differ, and options of `curve`
+    "as in the chapter": ({}, {}),
+    "no warm-up": ({"warmup_steps": 0}, {}),
+    "no clipping": ({"clip": float("inf")}, {}),
+    "three times the rate": ({"peak_lr": 1.2e-2, "final_lr": 1.2e-3}, {}),
+    "a tenth of the rate": ({"peak_lr": 4e-4, "final_lr": 4e-5}, {}),
+    "the rate doesn't fall": ({"final_lr": 4e-3}, {}),
+    "no weight decay": ({"weight_decay": 0.0}, {}),
+    "dropout 0.1": ({}, {"dropout": 0.1}),
+    "no attention": ({}, {"attention": False}),
 }
 
 
@@ -44,7 +44,7 @@ def curve(
     ids: torch.Tensor,
     held_out: torch.Tensor,
     config: TrainingConfig,
-    dropout: float,
+    dropout: float = 0.0,
     every: int = EVERY,
     attention: bool = True,
 ) -> list[float]:
@@ -77,10 +77,9 @@ def main() -> None:
     held_out = torch.tensor(tokenizer.encode(judged, allow_special=True))
     found = {name: [] for name in CHOICES}
     for seed in tqdm(range(SEEDS)):
-        for name, (settings, dropout) in CHOICES.items():
+        for name, (settings, options) in CHOICES.items():
             config = replace(BASE, seed=seed, **settings)
-            attention = name != "no attention"
-            found[name].append(curve(MODEL, ids, held_out, config, dropout, attention=attention))
+            found[name].append(curve(MODEL, ids, held_out, config, **options))
     out.write_text(json.dumps({"every": EVERY, "curves": found}, indent=None) + "\n", "utf-8")
 
 

@@ -224,7 +224,6 @@ def choices(tried: Tried, picks: dict[str, str], most: float) -> None:
     """Draw what each way takes for each kind of matrix and how far it's off, framed what was picked, hatched what's off by more than `most`."""
     ways = list(dict.fromkeys(way for times, _ in tried.values() for way in times))
     fig, ax = plt.subplots(figsize=(9.5, 0.62 * len(ways) + 0.8))
-    refusals = False
     for column, (kind, (times, errors)) in enumerate(tried.items()):
         best = min(times.values())
         for row, way in enumerate(ways):
@@ -233,7 +232,6 @@ def choices(tried: Tried, picks: dict[str, str], most: float) -> None:
                 continue
             refused, share = not errors[way] <= most, best / times[way]
             look = dict(fc=plt.get_cmap(SHARES)(0.75 * share), ec="w", lw=2)
-            refusals |= refused
             if refused:
                 look = dict(fc="w", ec=GREY, hatch="///", lw=0)
             ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **look))
@@ -258,6 +256,7 @@ def choices(tried: Tried, picks: dict[str, str], most: float) -> None:
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
+    refusals = any(not error <= most for _, errors in tried.values() for error in errors.values())
     show(
         fig,
         "A table of ways to multiply and kinds of matrix, with times and errors. Picked: "
