@@ -150,8 +150,7 @@ def moves_under_the_roof(
     first, *names = points
     fig, ax, shares = under_a_roof(roof, flops, bandwidth, points, width=9.5)
     for name in names:
-        before = name.rsplit(",", 1)[0]  # a change on top of another one starts there
-        arrow(ax, points[before if before in points else first], points[name])
+        arrow(ax, points[first], points[name])
     for (name, at), (mark, color) in zip(points.items(), cycle(LOOKS)):
         label = f"{name}: {shares[name]}"
         ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
@@ -161,7 +160,7 @@ def moves_under_the_roof(
         f"The roofline again, with arrows from the point of {first} to where changes have moved it: "
         + ", ".join(names)
         + ".",
-        f"Each arrow ends where a change has moved the step, from `{first}` or from another change. The bytes stored decide how "
+        f"Each arrow ends where a change has moved the step from `{first}`. The bytes stored decide how "
         "far right a point lands; the routine decides how high. The flat part of the roof is float32 arithmetic: a routine that "
         "multiplies whole numbers has a higher one.",
     )
@@ -179,7 +178,9 @@ def several_tokens(
             arrow(ax, start, end, color)
         ax.plot(*zip(*places), mark, color=color, ms=8, mec="w", ls="", label=row, zorder=3)
         for n, at in calls.items():
-            ax.annotate(str(n), at, (9, -9), textcoords="offset points", color=color, fontsize=12)
+            # below the first row, above the others
+            aside = (6, -13) if color == LOOKS[0][1] else (-13, 4)
+            ax.annotate(str(n), at, aside, textcoords="offset points", color=color, fontsize=12)
     fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="tokens in a call")
     show(
         fig,
@@ -263,7 +264,7 @@ def choices(tried: Tried, picks: dict[str, str], most: float) -> None:
         + ", ".join(f"{kind}: {way}" for kind, way in picks.items())
         + ".",
         "In each column, darker is faster. The orange frame marks your `pick`: the most exact of the fast ones."
-        + (f" What's hatched is refused: off by more than {most:.2%}." if refusals else ""),
+        + (f" What's hatched is refused: off by more than {100 * most:g}%." if refusals else ""),
     )
 
 
