@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, SHARES, SKY, show
 
-WORK = (BLUE, ORANGE, GREEN, PALE)
+WORK = {"matrices": BLUE, "attention": ORANGE, "norms, GELU, sums": GREEN, "everything else": PALE}
 
 
 def bars_of_work(bars: list[dict[str, float]], names: list[str], write: str) -> tuple:
@@ -20,7 +20,8 @@ def bars_of_work(bars: list[dict[str, float]], names: list[str], write: str) -> 
     ends = [sum(bar.values()) for bar in bars]
     for i, bar in enumerate(bars):
         left = 0.0
-        for color, (kind, size) in zip(cycle(WORK), bar.items()):
+        for kind, size in bar.items():
+            color = WORK[kind]
             ax.barh(i, size, left=left, color=color, height=0.6, label=kind if i == 0 else None)
             if size >= 0.07 * max(ends):
                 ink = "w" if color in (BLUE, GREEN) else "k"
@@ -67,7 +68,7 @@ def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -
     show(
         fig,
         "A bar of milliseconds for each run: " + ", ".join(profiles) + ". Each is divided into the matrix "
-        "products, the attention, norms with GELU and sums, and everything else. A mark shows what memory allows.",
+        "products and everything else. A mark shows what memory allows.",
         "The same step, before and now, on one axis. Each mark is the shortest time in which memory delivers the weights of that bar.",
     )
 
