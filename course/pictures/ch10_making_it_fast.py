@@ -23,7 +23,7 @@ def bars_of_work(bars: list[dict[str, float]], names: list[str], write: str) -> 
         for kind, size in bar.items():
             color = WORK[kind]
             ax.barh(i, size, left=left, color=color, height=0.6, label=kind if i == 0 else None)
-            if size >= 0.07 * max(ends):
+            if size >= 0.055 * max(ends):
                 ink = "w" if color in (BLUE, GREEN) else "k"
                 ax.text(left + size / 2, i, write.format(size), ha="center", va="center", color=ink)
             left += size
@@ -55,7 +55,7 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
 
 
 def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -> None:
-    """Draw the milliseconds of two runs by kind of work, on one axis, with what memory allows each of them."""
+    """Draw the milliseconds of some runs by kind of work, on one axis, with what memory allows each of them."""
     bars = [{kind: 1000 * seconds for kind, seconds in parts.items()} for parts in profiles.values()]
     fig, ax, ends = bars_of_work(bars, list(profiles), "{:.1f}")
     for i, (end, floor) in enumerate(zip(ends, floors)):
@@ -69,7 +69,7 @@ def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -
         fig,
         "A bar of milliseconds for each run: " + ", ".join(profiles) + ". Each is divided into the matrix "
         "products and everything else. A mark shows what memory allows.",
-        "The same step, before and now, on one axis. Each mark is the shortest time in which memory delivers the weights of that bar.",
+        "The same step, before your changes and after them, on one axis. Each mark is the shortest time in which memory delivers the weights of that bar.",
     )
 
 
@@ -182,7 +182,9 @@ def several_tokens(
             # below the first row, above the others
             aside = (6, -13) if color == LOOKS[0][1] else (-13, 4)
             box = {"fc": "w", "ec": "none", "pad": 0.3, "alpha": 0.8}
-            ax.annotate(str(n), at, aside, textcoords="offset points", color=color, fontsize=12, bbox=box)
+            ax.annotate(
+                str(n), at, aside, textcoords="offset points", color=color, fontsize=12, bbox=box, zorder=4
+            )
     fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="tokens in a call")
     show(
         fig,
