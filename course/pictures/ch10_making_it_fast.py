@@ -11,7 +11,13 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from course.figures import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, RED, SHARES, SKY, show
 
-WORK = {"matrices": BLUE, "attention": ORANGE, "norms, GELU, sums": GREEN, "everything else": PALE}
+WORK = {
+    "matrices": BLUE,
+    "attention": ORANGE,
+    "norms, GELU, sums": GREEN,
+    "everything else": PALE,
+    "on top, together": GREY,
+}
 
 
 def bars_of_work(bars: list[dict[str, float]], names: list[str], write: str) -> tuple:
@@ -24,7 +30,7 @@ def bars_of_work(bars: list[dict[str, float]], names: list[str], write: str) -> 
             color = WORK[kind]
             ax.barh(i, size, left=left, color=color, height=0.6, label=kind if i == 0 else None)
             if size >= 0.055 * max(ends):
-                ink = "w" if color in (BLUE, GREEN) else "k"
+                ink = "w" if color in (BLUE, GREEN, GREY) else "k"
                 ax.text(left + size / 2, i, write.format(size), ha="center", va="center", color=ink)
             left += size
     ax.set_yticks(range(len(bars)), names)
@@ -64,11 +70,11 @@ def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -
         ax.plot(1000 * floor, i - 0.39, "v", color=INK, ms=9, label=label)
         ax.text(1000 * floor + 0.015 * max(ends), i - 0.42, f"{1000 * floor:.1f}", va="center", fontsize=10)
     ax.set_xlabel("ms per token")
-    fig.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10)
+    fig.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=10)
     show(
         fig,
         "A bar of milliseconds for each run: " + ", ".join(profiles) + ". Each is divided into the matrix "
-        "products and everything else. A mark shows what memory allows.",
+        "products, everything else, and what both take on top when they run together. A mark shows what memory allows.",
         "The same step, before your changes and after them, on one axis. Each mark is the shortest time in which memory delivers the weights of that bar.",
     )
 
@@ -150,8 +156,10 @@ def moves_under_the_roof(
     """Draw a machine's roof and where changes have moved a step, the first of the points."""
     first, *names = points
     fig, ax, shares = under_a_roof(roof, flops, bandwidth, points, width=9.5)
-    for name in names:
+    *others, last = names
+    for name in others:
         arrow(ax, points[first], points[name])
+    arrow(ax, points[others[-1]], points[last])
     for (name, at), (mark, color) in zip(points.items(), cycle(LOOKS)):
         label = f"{name}: {shares[name]}"
         ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
@@ -161,7 +169,7 @@ def moves_under_the_roof(
         f"The roofline again, with arrows from the point of {first} to where changes have moved it: "
         + ", ".join(names)
         + ".",
-        f"Each arrow ends where a change has moved the step from `{first}`. The bytes stored decide how "
+        f"Each arrow ends where a change has moved the step from `{first}`; the last one starts at `{others[-1]}`. The bytes stored decide how "
         "far right a point lands; the routine decides how high. The flat part of the roof is float32 arithmetic: a routine that "
         "multiplies whole numbers has a higher one.",
     )
@@ -236,9 +244,8 @@ def choices(tried: Tried, picks: dict[str, str], most: float) -> None:
                 ax.text(column, row, "doesn't run", ha="center", va="center", fontsize=10, color=GREY)
                 continue
             refused, share = not errors[way] <= most, best / times[way]
-            look = dict(fc=plt.get_cmap(SHARES)(0.75 * share), ec="w", lw=2)
-            if refused:
-                look = dict(fc="w", ec=GREY, hatch="///", lw=0)
+            look = dict(ec=GREY, hatch="///", lw=0) if refused else dict(ec="w", lw=2)
+            look["fc"] = plt.get_cmap(SHARES)(0.75 * share)
             ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **look))
             off = "exact" if errors[way] < 5e-5 else f"{errors[way]:.2%} off"
             ink = "w" if share > 0.9 and not refused else "k"
