@@ -56,7 +56,7 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
         "A bar of 100 percent for each run: " + ", ".join(profiles) + ". Each is divided into the shares of "
         "the matrix products, the attention, norms with GELU and sums, and everything else.",
         "Blue is what a run saves if every product returns zeros at once. Orange and green are added up operator by operator. Gray is the "
-        "rest: Python between the calls, views, copies.",
+        "rest: Python between the calls, views, copies. (Noting each operator's time takes time as well. Where the sums come to more than the rest, no gray is left.)",
     )
 
 
@@ -156,10 +156,8 @@ def moves_under_the_roof(
     """Draw a machine's roof and where changes have moved a step, the first of the points."""
     first, *names = points
     fig, ax, shares = under_a_roof(roof, flops, bandwidth, points, width=9.5)
-    *others, last = names
-    for name in others:
+    for name in names[:-1]:
         arrow(ax, points[first], points[name])
-    arrow(ax, points[others[-1]], points[last])
     for (name, at), (mark, color) in zip(points.items(), cycle(LOOKS)):
         label = f"{name}: {shares[name]}"
         ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
@@ -169,7 +167,7 @@ def moves_under_the_roof(
         f"The roofline again, with arrows from the point of {first} to where changes have moved it: "
         + ", ".join(names)
         + ".",
-        f"Each arrow ends where a change has moved the step from `{first}`; the last one starts at `{others[-1]}`. The bytes stored decide how "
+        f"Each arrow ends where a change has moved the step from `{first}`; from `{names[-2]}` it's straight up to `{names[-1]}`. The bytes stored decide how "
         "far right a point lands; the routine decides how high. The flat part of the roof is float32 arithmetic: a routine that "
         "multiplies whole numbers has a higher one.",
     )
@@ -187,8 +185,8 @@ def several_tokens(
             arrow(ax, start, end, color)
         ax.plot(*zip(*places), mark, color=color, ms=8, mec="w", ls="", label=row, zorder=3)
         for n, at in calls.items():
-            # below the first row, above the others
-            aside = (6, -13) if color == LOOKS[0][1] else (-13, 4)
+            # below the first two rows, above the others
+            aside = (6, -13) if color in (LOOKS[0][1], LOOKS[1][1]) else (-13, 4)
             box = {"fc": "w", "ec": "none", "pad": 0.3, "alpha": 0.8}
             ax.annotate(
                 str(n), at, aside, textcoords="offset points", color=color, fontsize=12, bbox=box, zorder=4
@@ -416,5 +414,5 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
         + ". Marks show the "
         "shortest time that memory allows.",
         "What was kept, change after change, your picks, and what `fast` makes of it. Each orange mark is the shortest time that memory "
-        "allows for that row's bytes. (Rows without a cache do other work, so they have none.)",
+        "allows for that row's bytes. (Rows without a cache were timed in Change 1. They do other work, so they have no mark.)",
     )
