@@ -56,7 +56,7 @@ def where_the_time_goes(profiles: dict[str, dict[str, float]]) -> None:
         "A bar of 100 percent for each run: " + ", ".join(profiles) + ". Each is divided into the shares of "
         "the matrix products, the attention, norms with GELU and sums, and everything else.",
         "Blue is what a run saves if every product returns zeros at once. Orange and green are added up operator by operator. Gray is the "
-        "rest: Python between the calls, views, copies. (Noting each operator's time takes time as well. Where the sums come to more than the rest, no gray is left.)",
+        "rest: Python between the calls, views, copies. (Recording each operator's time takes time, too. If they add up to more than what's left over, there's no gray.)",
     )
 
 
@@ -273,7 +273,7 @@ def choices(tried: Tried, picks: dict[str, str], most: float) -> None:
         + ", ".join(f"{kind}: {way}" for kind, way in picks.items())
         + ".",
         "In each column, darker is faster. The orange frame marks your `pick`: the most exact of the fast ones."
-        + (f" What's hatched is refused: off by more than {100 * most:g}%." if refusals else ""),
+        + (f" Hatched cells are ruled out: off by more than {100 * most:g}%." if refusals else ""),
     )
 
 
