@@ -159,15 +159,17 @@ def moves_under_the_roof(
     for name in names[:-1]:
         arrow(ax, points[first], points[name])
     for (name, at), (mark, color) in zip(points.items(), cycle(LOOKS)):
-        label = f"{name}: {shares[name]}"
-        ax.plot(*at, mark, color=color, ms=9, mec="w", ls="", label=label, zorder=3)
+        look = dict(color=color, ms=9, mec="w")
+        if name == names[-1]:  # close to the one before it, so around it
+            mark, look = "o", dict(mfc="none", mec=color, ms=18, mew=2)
+        ax.plot(*at, mark, ls="", label=f"{name}: {shares[name]}", zorder=3, **look)
     fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="share of the roof above it")
     show(
         fig,
         f"The roofline again, with arrows from the point of {first} to where changes have moved it: "
         + ", ".join(names)
         + ".",
-        f"Each arrow ends where a change has moved the step from `{first}`; from `{names[-2]}` it's straight up to `{names[-1]}`. The bytes stored decide how "
+        f"Each arrow ends where a change has moved the step from `{first}`; `{names[-1]}` is the ring. The bytes stored decide how "
         "far right a point lands; the routine decides how high. The flat part of the roof is float32 arithmetic: a routine that "
         "multiplies whole numbers has a higher one.",
     )
@@ -414,5 +416,5 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
         + ". Marks show the "
         "shortest time that memory allows.",
         "What was kept, change after change, your picks, and what `fast` makes of it. Each orange mark is the shortest time that memory "
-        "allows for that row's bytes. (Rows without a cache were timed in Change 1. They do other work, so they have no mark.)",
+        "allows for that row's bytes. (The row without a cache does other work, so it has no mark.)",
     )
