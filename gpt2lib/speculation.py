@@ -6,6 +6,7 @@ from numbers import Integral
 
 import torch
 
+from gpt2lib.cache import KVCache
 from gpt2lib.generation import LanguageModel, check_count, check_model
 from gpt2lib.model import check_tokens
 
@@ -52,6 +53,32 @@ def accept_guesses(
             return kept + [draw(residual_distribution(target, draft))]
         kept.append(token)
     return kept + [draw(targets[-1])]
+
+
+def guess_and_check(
+    model: Callable,
+    draft: Callable,
+    ids: list[int],
+    cache: KVCache,
+    guesses: int,
+    roll: Callable,
+    draw: Callable,
+) -> tuple[list[int], list[int]]:
+    """Return the ids that a draft guesses in one round, and those that the text grows by.
+
+    model(tokens (1, T), cache) -> logits (1, T, V); draft(ids) -> probabilities (V,); roll(n) -> n numbers
+    between 0 and 1; draw(probabilities) -> id. The cache then has all of the longer text but its last token.
+    Source: Leviathan et al. 2022, algorithm 1.
+    """
+    guessed, drafts = [], []
+    for _ in range(guesses):
+        drafts.append(draft(ids + guessed))
+        guessed.append(draw(drafts[-1]))
+    new = torch.tensor([(ids + guessed)[cache.length :]])
+    targets = model(new, cache)[0, -guesses - 1 :].softmax(-1)
+    taken = accept_guesses(targets, drafts, guessed, roll(len(guessed)), draw)
+    cache.truncate(len(ids) + len(taken) - 1)
+    return guessed, taken
 
 
 # Rounds of guessing and checking, until the text is long enough
@@ -107,20 +134,18 @@ def speculate(
             )
         return probabilities.cpu()
 
+    def read(new: torch.Tensor, cache: KVCache) -> torch.Tensor:
+        return model(new.to(device), cache).cpu()
+
+    def roll(n: int) -> list[float]:
+        return torch.rand(n, generator=generator).tolist()
+
     @torch.no_grad()
     def rounds() -> Iterator[tuple[list[int], list[int]]]:
         while len(ids) < end:
-            guessed, drafts = [], []
-            for _ in range(min(guesses, end - len(ids) - 1)):  # and one token more comes out of it
-                drafts.append(guess(ids + guessed))
-                guessed.append(draw(drafts[-1], generator))
-            new = torch.tensor([(ids + guessed)[cache.length :]], device=device)
-            logits = model(new, cache)[0, -len(guessed) - 1 :]  # all guesses in one call
-            dice = torch.rand(len(guessed), generator=generator).tolist()
-            targets = logits.softmax(-1).cpu()
-            taken = accept_guesses(targets, drafts, guessed, dice, lambda p: draw(p, generator))
+            n = min(guesses, end - len(ids) - 1)  # and one token more comes out of it
+            guessed, taken = guess_and_check(read, guess, ids, cache, n, roll, lambda p: draw(p, generator))
             ids.extend(taken)
-            cache.truncate(len(ids) - 1)
             yield guessed, taken
 
     return rounds()

@@ -16,7 +16,7 @@ WORK = {
     "attention": ORANGE,
     "norms, GELU, sums": GREEN,
     "everything else": PALE,
-    "on top, together": GREY,
+    "not a product": PURPLE,
 }
 
 
@@ -30,7 +30,7 @@ def bars_of_work(bars: list[dict[str, float]], names: list[str], write: str) -> 
             color = WORK[kind]
             ax.barh(i, size, left=left, color=color, height=0.6, label=kind if i == 0 else None)
             if size >= 0.055 * max(ends):
-                ink = "w" if color in (BLUE, GREEN, GREY) else "k"
+                ink = "w" if color in (BLUE, GREEN) else "k"
                 ax.text(left + size / 2, i, write.format(size), ha="center", va="center", color=ink)
             left += size
     ax.set_yticks(range(len(bars)), names)
@@ -74,7 +74,7 @@ def before_and_now(profiles: dict[str, dict[str, float]], floors: list[float]) -
     show(
         fig,
         "A bar of milliseconds for each run: " + ", ".join(profiles) + ". Each is divided into the matrix "
-        "products, everything else, and what both take on top when they run together. A mark shows what memory allows.",
+        "products and everything else. A mark shows what memory allows.",
         "The same step, before your changes and after them, on one axis. Each mark is the shortest time in which memory delivers the weights of that bar.",
     )
 
@@ -147,31 +147,6 @@ def roofline(roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple
         "below it a point for each of: " + ", ".join(points) + ".",
         "Left of the bend memory is the limit, right of it arithmetic. A point near the roof has hit that limit; a point far "
         "below it waits for something else. The dashed line is what's left to gain; the percentages say how much of the roof above it a point reaches.",
-    )
-
-
-def moves_under_the_roof(
-    roof: Roof, flops: float, bandwidth: float, points: dict[str, tuple[float, float]]
-) -> None:
-    """Draw a machine's roof and where changes have moved a step, the first of the points."""
-    first, *names = points
-    fig, ax, shares = under_a_roof(roof, flops, bandwidth, points, width=9.5)
-    for name in names[:-1]:
-        arrow(ax, points[first], points[name])
-    for (name, at), (mark, color) in zip(points.items(), cycle(LOOKS)):
-        look = dict(color=color, ms=9, mec="w")
-        if name == names[-1]:  # close to the one before it, so around it
-            mark, look = "o", dict(mfc="none", mec=color, ms=18, mew=2)
-        ax.plot(*at, mark, ls="", label=f"{name}: {shares[name]}", zorder=3, **look)
-    fig.legend(loc="outside right upper", frameon=False, fontsize=11, title="share of the roof above it")
-    show(
-        fig,
-        f"The roofline again, with arrows from the point of {first} to where changes have moved it: "
-        + ", ".join(names)
-        + ".",
-        f"Each arrow ends where a change has moved the step from `{first}`; `{names[-1]}` is the ring. The bytes stored decide how "
-        "far right a point lands; the routine decides how high. The flat part of the roof is float32 arithmetic: a routine that "
-        "multiplies whole numbers has a higher one.",
     )
 
 
@@ -394,8 +369,12 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
     for i, (name, seconds) in enumerate(times.items()):
         ax.axhline(i, color=PALE, lw=1, zorder=0)
         ax.plot(1000 * seconds, i, "o", color=BLUE, ms=9)
+        share = f" ({floors[name] / seconds:.0%})" if name in floors else ""
         ax.text(
-            1000 * seconds * 1.12, i - 0.22, f"{1000 * seconds:.{0 if seconds > 0.1 else 1}f} ms", fontsize=11
+            1000 * seconds * 1.12,
+            i - 0.22,
+            f"{1000 * seconds:.{0 if seconds > 0.1 else 1}f} ms{share}",
+            fontsize=11,
         )
         if name in floors:
             ax.plot([1000 * floors[name], 1000 * seconds], [i, i], color=GREY, lw=1, zorder=1)
@@ -415,6 +394,6 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
         + ", ".join(times)
         + ". Marks show the "
         "shortest time that memory allows.",
-        "What was kept, change after change, your picks, and what `fast` makes of it. Each orange mark is the shortest time that memory "
-        "allows for that row's bytes. (The row without a cache does other work, so it has no mark.)",
+        "Each orange mark is the shortest time that memory allows for that row's bytes, and the percentage is how much of memory's speed the "
+        "row reaches. (The row without a cache does other work, so it has no mark.)",
     )
