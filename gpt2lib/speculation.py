@@ -135,7 +135,7 @@ def speculate(
         return probabilities.cpu()
 
     def read(new: torch.Tensor, cache: KVCache) -> torch.Tensor:
-        return model(new.to(device), cache).cpu()
+        return model(new.to(device), cache)[:, -guesses - 1 :].cpu()  # no row of the prompt is copied
 
     def roll(n: int) -> list[float]:
         return torch.rand(n, generator=generator).tolist()

@@ -47,7 +47,7 @@ class Toy:
 
 
 def cases():
-    """The text's lengths; all kept; none; a fresh cache; no guesses; no guesses and a fresh cache; more of each kind."""
+    """The text's example; all kept; none; a fresh cache; no guesses; no guesses and a fresh cache; more of each kind."""
     return [
         ([5, 8], 1, 2, [0.2, 0.95], 5634),
         ([3, 1, 4, 1], 3, 3, [0.0, 0.0, 0.0], 10),
