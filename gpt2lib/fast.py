@@ -338,7 +338,9 @@ KINDS = {
     "float32": Kind((float32_in_parts, onednn), (float32_in_parts, onednn), cache_dtype=torch.float32),
     "float16": Kind(FLOAT16, FLOAT16),
     "bfloat16": Kind(BFLOAT16, INT8, shortlist=True),
-    "int8": Kind((*INT8, *FLOAT16, onednn_bfloat16), INT8, shortlist=True, bfloat16_attention=True),
+    "int8": Kind(
+        (*INT8, *FLOAT16, onednn_bfloat16), (*INT8, *FLOAT16), shortlist=True, bfloat16_attention=True
+    ),
 }
 
 

@@ -122,6 +122,12 @@ def test_logits_are_those_of_the_plain_model(model, processor, weights):
             assert error(torch.cat(parts, dim=1), want) < limit
 
 
+def test_where_float16_is_faster_int8_takes_it_for_every_matrix(model, monkeypatch):
+    prefer(monkeypatch, "plain_float16")
+    taken = {trial.what: trial.way for trial in fast(model, "int8").trials if sum(trial.taken)}
+    assert {taken[what] for what in (*module.MATRICES, "wte")} == {"plain_float16"}
+
+
 @pytest.mark.parametrize("weights", LIMIT)
 def test_it_gives_no_gradient_and_leaves_the_model_alone(model, weights):
     before = {name: weight.clone() for name, weight in model.state_dict().items()}

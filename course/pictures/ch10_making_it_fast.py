@@ -1,7 +1,7 @@
 """The figures of chapter 10: where the time goes, the roof, parts, ticks, picks, rounds of guesses, the ladder."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import cycle
 
 import torch
@@ -162,8 +162,7 @@ def several_tokens(
             arrow(ax, start, end, color)
         ax.plot(*zip(*places), mark, color=color, ms=8, mec="w", ls="", label=row, zorder=3)
         for n, at in calls.items():
-            # below the first two rows, above the others
-            aside = (6, -13) if color in (LOOKS[0][1], LOOKS[1][1]) else (-13, 4)
+            aside = (6, -13) if color == LOOKS[0][1] else (-13, 4)  # below the first row, above the others
             box = {"fc": "w", "ec": "none", "pad": 0.3, "alpha": 0.8}
             ax.annotate(
                 str(n), at, aside, textcoords="offset points", color=color, fontsize=12, bbox=box, zorder=4
@@ -363,12 +362,16 @@ def rounds_of_guesses(rounds: list[tuple[list[str], list[str]]]) -> None:
     )
 
 
-def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
-    """Draw seconds per token as dots on a logarithmic axis, with what memory allows as marks."""
+def ladder_of_times(times: dict[str, float], floors: dict[str, float], apart: Collection[str] = ()) -> None:
+    """Draw seconds per token as dots on a logarithmic axis, with what memory allows as marks.
+
+    The rows in `apart` come last, in another color and after a gap.
+    """
     fig, ax = plt.subplots(figsize=(8, 0.5 * len(times) + 1.1))
-    for i, (name, seconds) in enumerate(times.items()):
+    places = [i + 0.6 * (name in apart) for i, name in enumerate(times)]
+    for i, (name, seconds) in zip(places, times.items()):
         ax.axhline(i, color=PALE, lw=1, zorder=0)
-        ax.plot(1000 * seconds, i, "o", color=BLUE, ms=9)
+        ax.plot(1000 * seconds, i, "o", color=GREEN if name in apart else BLUE, ms=9)
         share = f" ({floors[name] / seconds:.0%})" if name in floors else ""
         ax.text(
             1000 * seconds * 1.12,
@@ -381,7 +384,7 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
             ax.plot(1000 * floors[name], i, "|", color=ORANGE, ms=20, mew=3)
     ax.plot([], [], "|", color=ORANGE, ms=14, mew=3, label="what memory allows")
     fig.legend(frameon=False, loc="outside upper right", fontsize=10)
-    ax.set_yticks(range(len(times)), list(times))
+    ax.set_yticks(places, list(times))
     ax.set(xscale="log", xlabel="ms per token (logarithmic)")
     ax.set_xlim(right=ax.get_xlim()[1] * 1.6)
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -394,6 +397,6 @@ def ladder_of_times(times: dict[str, float], floors: dict[str, float]) -> None:
         + ", ".join(times)
         + ". Marks show the "
         "shortest time that memory allows.",
-        "Each orange mark is the shortest time that memory allows for that row's bytes, and the percentage is how much of memory's speed the "
+        "Blue dots are your rows, green ones the library's. Each orange mark is the shortest time that memory allows for that row's bytes, and the percentage is how much of memory's speed the "
         "row reaches. (The row without a cache does other work, so it has no mark.)",
     )
