@@ -190,22 +190,25 @@ def fbgemm_int8(weight: torch.Tensor, bias: torch.Tensor) -> Product:
     """Multiply vectors in one byte with int8 weights, as FBGEMM does. Private operators of torch.
 
     FBGEMM maps the smallest of all the numbers that it's given to 0 and the largest to 255, or to 127 where
-    it `needs_seven_bits` (and keeps 0 in between). For one vector that's just right. Of several, each is
-    stretched to 0..1 first.
+    it `needs_seven_bits`, and moves both a little to let 0 fall on a whole number. For one vector that's
+    just right: most of what a GELU returns is close to 0. Of several, each is turned into such whole
+    numbers here, which FBGEMM then keeps.
     """
     numbers, scale = quantize_rows(weight)
     multiply, seven_bits = by_fbgemm(numbers, scale, bias), needs_seven_bits()
+    most = 127 if seven_bits else 255
     sums = numbers.sum(dim=1) * scale  # what a row of ones gives, without the bias
 
     def product(x: torch.Tensor) -> torch.Tensor:
         x = x.float()
         if x.numel() == x.shape[-1]:
             return multiply(x, seven_bits)
-        low = x.amin(dim=-1, keepdim=True)
-        span = x.amax(dim=-1, keepdim=True) - low
-        span = torch.where(span > 0, span, 1.0)
-        y = multiply((x - low).div_(span), seven_bits).sub_(bias)
-        return y.mul_(span).addcmul_(low, sums).add_(bias)
+        low = x.amin(dim=-1, keepdim=True).clamp(max=0)
+        high = x.amax(dim=-1, keepdim=True).clamp(min=0)
+        unit = torch.where(high > low, (high - low) / most, 1.0)
+        zero = (-low / unit).round()
+        y = multiply((x / unit).add_(zero).round_().clamp_(0, most), seven_bits).sub_(bias)
+        return y.addcmul_(zero, sums, value=-1).mul_(unit).add_(bias)
 
     return product
 

@@ -669,6 +669,30 @@ def test_int8_products_are_off_by_the_rounding_alone(rows, processor):
     assert torch.allclose(got, 0.3 * (numbers * scale[:, None]).sum(1) + bias, atol=0.2)
 
 
+def a_few_shout(x):
+    return F.gelu(3 * x - 6)  # and the others are close to 0
+
+
+@pytest.mark.parametrize(
+    "bend", [a_few_shout, torch.relu, torch.neg, torch.exp, torch.zeros_like], ids=lambda f: f.__name__
+)
+def test_several_vectors_lose_no_more_to_rounding_than_each_does_alone(bend):
+    generator = torch.Generator().manual_seed(6)
+    weight, bias = torch.randn(96, 256, generator=generator), torch.randn(96, generator=generator)
+    x = bend(torch.randn(40, 256, generator=generator)) * torch.logspace(-3, 3, 40)[:, None]
+    want = x @ weight.T
+    try:
+        product = module.fbgemm_int8(weight, bias)
+    except module.NotHere as reason:
+        pytest.skip(str(reason))
+    size = want.norm(dim=1).clamp(min=1e-30)
+    alone, together = (
+        ((got - bias - want).norm(dim=1) / size).median()
+        for got in (torch.cat([product(one) for one in x.split(1)]), product(x))
+    )
+    assert together <= 1.1 * alone + 1e-6
+
+
 @pytest.mark.parametrize("rows", [1, 5])
 def test_where_pairs_of_products_overflow_vectors_get_seven_bits(monkeypatch, rows):
     needed = module.needs_seven_bits()  # as it is here

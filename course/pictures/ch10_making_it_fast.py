@@ -162,7 +162,7 @@ def several_tokens(
             arrow(ax, start, end, color)
         ax.plot(*zip(*places), mark, color=color, ms=8, mec="w", ls="", label=row, zorder=3)
         for n, at in calls.items():
-            aside = (6, -13) if color == LOOKS[0][1] else (-13, 4)  # below the first row, above the others
+            aside = {LOOKS[0][1]: (6, -13), LOOKS[1][1]: (9, -8)}.get(color, (-13, 4))  # never on an arrow
             box = {"fc": "w", "ec": "none", "pad": 0.3, "alpha": 0.8}
             ax.annotate(
                 str(n), at, aside, textcoords="offset points", color=color, fontsize=12, bbox=box, zorder=4
