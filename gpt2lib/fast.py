@@ -51,7 +51,7 @@ def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def quantized_linear(
     x: torch.Tensor, numbers: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
 ) -> torch.Tensor:
-    """Return x @ W.T + bias for the W whose row n is numbers[n] * scale[n], without making W.
+    """Return x @ W.T + bias for the W whose row n is numbers[n] * scale[n], scaling only the results.
 
     x (M, K) float32 or bfloat16, numbers int8 (N, K), scale and bias float32 (N,) -> float32 (M, N).
     The numbers are exact in the dtype of x, in which the product is made. (float16 would overflow on the
@@ -262,6 +262,7 @@ def by_rows(one: Product, few: Product, many: Product) -> Product:
 
 # What it takes to be chosen, and candidates that take turns on the clock
 NEAR = 0.0125  # how far the results for a vector may be off, as a mean, relative to their size
+EXACT = 0.001  # up to here rounding changes no text worth mentioning: float16 is below, bfloat16 above
 ROWS = (1, 8, 256)  # how many vectors at a time the products are timed with
 MANY = 45  # from how many vectors on they are many; between 8 and 256
 CLEARLY = 1.1  # how many times as fast a product must be to be worth storing the weights once more
@@ -388,7 +389,8 @@ def choose(
 
     trials are those of `try_ways` for this kind, and get their verdicts here. One row, a few and many may
     go different ways, but weights are stored in another form only where that is clearly faster than the
-    forms that are there already. The plain product needs nothing stored. finish is applied to all others.
+    forms that are there already. The plain product needs nothing stored. finish is applied to products that
+    are off by more than EXACT.
     """
     make = {each.__name__: each for each in makers}
     timed = {trial.way: trial.seconds for trial in trials if trial.seconds}
@@ -402,8 +404,9 @@ def choose(
             for way in sorted(cost, key=cost.get):
                 if way not in tried:
                     product = make[way](weight, bias)
-                    near = error_of(product, x, exact, bias) <= NEAR
-                    tried[way] = finish(product) if near else None
+                    off = error_of(product, x, exact, bias)
+                    product = product if off <= EXACT else finish(product)
+                    tried[way] = product if off <= NEAR else None
                 if tried[way]:
                     break
             picked.append(tried[way])

@@ -162,7 +162,7 @@ def several_tokens(
             arrow(ax, start, end, color)
         ax.plot(*zip(*places), mark, color=color, ms=8, mec="w", ls="", label=row, zorder=3)
         for n, at in calls.items():
-            aside = {LOOKS[0][1]: (6, -13), LOOKS[1][1]: (9, -8)}.get(color, (-13, 4))  # never on an arrow
+            aside = {LOOKS[0][1]: (6, -13), LOOKS[1][1]: (-4, 7)}.get(color, (-13, 4))  # never on an arrow
             box = {"fc": "w", "ec": "none", "pad": 0.3, "alpha": 0.8}
             ax.annotate(
                 str(n), at, aside, textcoords="offset points", color=color, fontsize=12, bbox=box, zorder=4
@@ -174,7 +174,8 @@ def several_tokens(
         + ", ".join(rows)
         + ".",
         "Each number is how many tokens a call reads. Left of the bend, points that climb alongside the roof got their extra tokens "
-        "free; where they fall behind, those tokens cost time. Right of it, even a perfect routine takes longer with each token.",
+        "free; where they fall behind, those tokens cost time. Right of it, even a perfect routine takes longer with each token. "
+        "(float16 starts at 1 operation per byte: half the bytes, twice the operations for each.)",
     )
 
 
@@ -200,7 +201,8 @@ def cut_into_parts(parts: int = 4) -> None:
     show(
         fig,
         f"Left, a whole matrix, read by one core. Right, the same matrix cut into {parts} slabs of rows, which two cores read side by side.",
-        "The same weight twice. Neighboring rows lie side by side in memory, so cutting between them is a view: nothing is copied.",
+        "The same weight twice. Neighboring rows lie side by side in memory, so cutting between them is a view: nothing is copied. "
+        "(One core reads it all on some processors, and in some shapes.)",
     )
 
 
