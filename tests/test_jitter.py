@@ -14,7 +14,9 @@ from jitter import MOST, jitter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from torch.utils.flop_counter import FlopCounterMode
 
+from course.exercise import exercises
 from course.source import ROOT
+from course.verdicts import examine
 
 fast = importlib.import_module("gpt2lib.fast")  # the package's own `fast` is a function
 pytestmark = [
@@ -183,3 +185,13 @@ def test_a_notebook_and_the_tests_themselves_run_under_it(tmp_path):
         environment = os.environ | {"JITTER": seed} if seed else os.environ
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert summary in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("number", exercises())
+def test_right_answers_are_right_on_another_processor(number):
+    exercise = exercises()[number]
+    with jitter(1):
+        refused = [
+            answer.__name__ for answer in exercise.right_answers() if not examine(exercise, answer).passed
+        ]
+    assert refused == []
