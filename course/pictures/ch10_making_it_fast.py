@@ -84,20 +84,18 @@ Roof = Callable[
 ]  # operations per byte, flops, bandwidth -> operations per second
 
 
-def span_of(points: dict[str, tuple[float, float]], bend: float) -> tuple[float, float]:
-    """Return the ends of an axis of operations per byte that holds all points and the bend, with room for labels."""
-    xs = [bend, *(x for x, _ in points.values())]
-    return min(xs) / 6, 8 * max(xs)
-
-
-def under_a_roof(roof: Roof, flops: float, bandwidth: float, points: dict, width: float = 8) -> tuple:
+def under_a_roof(
+    roof: Roof, flops: float, bandwidth: float, points: dict, width: float = 8, room: float = 6
+) -> tuple:
     """Draw a machine's roof with room for points below it; return the figure, its axes, and a label for each point.
 
     points: name -> operations per byte, operations per second. A label has the share of the roof above its point.
+    The axis of operations per byte goes on for `room` times as far as the points and the bend.
     """
     fig, ax = plt.subplots(figsize=(width, 5))
     bend = flops / bandwidth
-    low, high = span_of(points, bend)
+    xs = [bend, *(x for x, _ in points.values())]
+    low, high = min(xs) / room, max(xs) * room
     xs = torch.logspace(math.log10(low), math.log10(high), 200).tolist()
     ys = [roof(x, flops, bandwidth) for x in xs]
     heights = [y for _, y in points.values()]
@@ -155,14 +153,14 @@ def several_tokens(
 ) -> None:
     """Draw a machine's roof and calls that read more and more tokens: row -> tokens -> point, as `under_a_roof` has it."""
     points = {f"{row}, {n}": at for row, calls in rows.items() for n, at in calls.items()}
-    fig, ax, _ = under_a_roof(roof, flops, bandwidth, points, width=9.5)
+    fig, ax, _ = under_a_roof(roof, flops, bandwidth, points, width=9.5, room=3)
     for (row, calls), (mark, color) in zip(rows.items(), cycle(LOOKS)):
         places = list(calls.values())
         for start, end in zip(places, places[1:]):
             arrow(ax, start, end, color)
         ax.plot(*zip(*places), mark, color=color, ms=8, mec="w", ls="", label=row, zorder=3)
         for n, at in calls.items():
-            aside = {LOOKS[0][1]: (6, -13), LOOKS[1][1]: (-4, 7)}.get(color, (-13, 4))  # never on an arrow
+            aside = {INK: (6, -13), BLUE: (-4, 7), GREEN: (5, -14)}.get(color, (-13, 4))  # never on an arrow
             box = {"fc": "w", "ec": "none", "pad": 0.3, "alpha": 0.8}
             ax.annotate(
                 str(n), at, aside, textcoords="offset points", color=color, fontsize=12, bbox=box, zorder=4
@@ -175,7 +173,7 @@ def several_tokens(
         + ".",
         "Each number is how many tokens a call reads. Left of the bend, points that climb alongside the roof got their extra tokens "
         "free; where they fall behind, those tokens cost time. Right of it, even a perfect routine takes longer with each token. "
-        "(float16 starts at 1 operation per byte: half the bytes, twice the operations for each.)",
+        "(Fewer bytes per weight, more operations for each: float16 starts at 1 operation per byte, and your pick farther right. The roof is float32's; for whole numbers it may be higher.)",
     )
 
 
@@ -250,7 +248,7 @@ def choices(tried: Tried, picks: dict[str, str], most: float) -> None:
         "A table of ways to multiply and kinds of matrix, with times and errors. Picked: "
         + ", ".join(f"{kind}: {way}" for kind, way in picks.items())
         + ".",
-        "In each column, darker is faster. The orange frame marks your `pick`: the most exact of the fast ones."
+        "In each column, darker is faster. The orange frame marks your `pick`: the most exact of the fast ones. Times are GPT-2 small's, errors those of `tales`."
         + (f" Hatched cells are ruled out: off by more than {100 * most:g}%." if refusals else ""),
     )
 
