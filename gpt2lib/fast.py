@@ -265,7 +265,7 @@ NEAR = 0.0125  # how far the results for a vector may be off, as a mean, relativ
 EXACT = 0.001  # up to here rounding changes no text worth mentioning: float16 is below, bfloat16 above
 ROWS = (1, 8, 256)  # how many vectors at a time the products are timed with
 MANY = 45  # from how many vectors on they are many; between 8 and 256
-CLEARLY = 1.1  # how many times as fast a product must be to be worth storing the weights once more
+CLEARLY = 1.1  # how many times as fast a product must be to beat one that is more exact, or there already
 SAMPLE = 4096  # rows of a weight that are enough to time a product
 
 
@@ -385,33 +385,35 @@ def choose(
     trials: list[Trial],
     finish: Callable[[Product], Product] = lambda product: product,
 ) -> list[Product]:
-    """Return the fastest product that is near enough, for each matrix of one kind.
+    """Return the most exact of the fast products that are near enough, for each matrix of one kind.
 
     trials are those of `try_ways` for this kind, and get their verdicts here. One row, a few and many may
-    go different ways, but weights are stored in another form only where that is clearly faster than the
-    forms that are there already. The plain product needs nothing stored. finish is applied to products that
-    are off by more than EXACT.
+    go different ways. Fast is what isn't clearly slower than the fastest. Of those, a form of the weights
+    that is there already comes first; the plain product needs nothing stored. finish is applied to
+    products that are off by more than EXACT.
     """
     make = {each.__name__: each for each in makers}
     timed = {trial.way: trial.seconds for trial in trials if trial.seconds}
     chosen, taken = [], Counter()
     for weight, bias, x in matrices:
         exact = F.linear(x, weight)
-        tried = {"plain": plain(weight, bias)}  # a way that was too far off stands there with None
-        picked = []
+        tried, errors = {"plain": plain(weight, bias)}, {"plain": 0.0}
+        picked = ["plain"]  # that's there already, whether it's taken or not
         for i in range(len(ROWS)):
-            cost = {way: times[i] * (1 if tried.get(way) else CLEARLY) for way, times in timed.items()}
-            for way in sorted(cost, key=cost.get):
+            good, latest = [], math.inf
+            for seconds, way in sorted((times[i], way) for way, times in timed.items()):
+                if seconds > latest:
+                    break
                 if way not in tried:
                     product = make[way](weight, bias)
-                    off = error_of(product, x, exact, bias)
-                    product = product if off <= EXACT else finish(product)
-                    tried[way] = product if off <= NEAR else None
-                if tried[way]:
-                    break
-            picked.append(tried[way])
-            taken[way, i] += 1
-        chosen.append(by_rows(*picked))
+                    errors[way] = error_of(product, x, exact, bias)
+                    tried[way] = product if errors[way] <= EXACT else finish(product)
+                if errors[way] <= NEAR:
+                    good.append((way not in picked, errors[way], way))
+                    latest = min(latest, CLEARLY * seconds)
+            picked.append(min(good)[-1])
+            taken[picked[-1], i] += 1
+        chosen.append(by_rows(*(tried[way] for way in picked[1:])))
     for trial in trials:
         trial.taken = tuple(taken[trial.way, i] for i in range(len(ROWS)))
         places = [
@@ -668,12 +670,13 @@ def fast(model: GPT2, weights: str = "float32") -> nn.Module:
     """Return a model that is called like `model` and is quicker; for inference only.
 
     weights is what the matrices are stored as: float32 (exact to rounding), float16 (nearly), bfloat16 or
-    int8. On a CPU each way to multiply is tried and timed here, with torch's present number of threads, and
-    the fastest one whose results are near enough is taken; `print(fast(model, "int8").report)` shows what
-    was tried. The plain float32 product is always among them, so a matrix that is no faster in short
-    weights, or that they would spoil, stays as it is. bfloat16 and int8 make the logits in int8, and the 64
-    largest once more in float32. Long prompts are quicker after `gpt2lib.memory.keep_freed_memory()`,
-    which changes the whole process. Elsewhere than on a CPU the model is copied in this dtype and compiled.
+    int8. On a CPU each way to multiply is tried and timed here, with torch's present number of threads. Of
+    those whose results are near enough, the fastest is taken, or a more exact one that is nearly as fast;
+    `print(fast(model, "int8").report)` shows what was tried. The plain float32 product is always among them,
+    so a matrix that is no faster in short weights, or that they would spoil, stays as it is. Where logits
+    are made in int8, the 64 largest are made once more in float32. Long prompts are quicker after
+    `gpt2lib.memory.keep_freed_memory()`, which changes the whole process. Elsewhere than on a CPU the model
+    is copied in this dtype and compiled.
 
     Later changes to `model` may or may not show; save and move that one. Raises ValueError for other
     weights, for a model that is not float32, and for int8 on anything but a CPU; TypeError for anything but

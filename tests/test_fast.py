@@ -385,6 +385,20 @@ def test_weights_are_not_stored_twice_for_a_small_gain(clock):
     }
 
 
+@pytest.mark.parametrize("ahead, winner", [(0.95, "near"), (0.8, "rough"), (1.0, "near"), (1.5, "near")])
+def test_of_two_that_are_nearly_as_fast_the_more_exact_is_taken(clock, ahead, winner):
+    """The clock's noise would otherwise choose, and rougher weights gain nothing then."""
+
+    def rough(weight, bias):
+        product = clock.maker("rough", lambda rows: 0.5 * ahead * rows)(weight, bias)
+        return lambda x: 1.005 * product(x)
+
+    near = clock.maker("near", lambda rows: 0.5 * rows)
+    for makers in ((rough, near), (near, rough)):
+        verdicts = chosen(*makers)
+        assert verdicts[winner] == "taken for 1 row, 8 rows, 256 rows", verdicts
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_another_program_beside_it_changes_nothing(clock, seed):
     """Five of seven calls take up to a hundred times as long, others of each: who is fastest stays so."""
