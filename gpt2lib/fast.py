@@ -409,7 +409,8 @@ def choose(
                     errors[way] = error_of(product, x, exact, bias)
                     tried[way] = product if errors[way] <= EXACT else finish(product)
                 if errors[way] <= NEAR:
-                    good.append((way not in picked, errors[way], way))
+                    off = round(errors[way], 4)  # what's smaller is the order of the sums
+                    good.append((way not in picked, off, seconds, way))
                     latest = min(latest, CLEARLY * seconds)
             picked.append(min(good)[-1])
             taken[picked[-1], i] += 1

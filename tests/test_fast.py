@@ -399,6 +399,20 @@ def test_of_two_that_are_nearly_as_fast_the_more_exact_is_taken(clock, ahead, wi
         assert verdicts[winner] == "taken for 1 row, 8 rows, 256 rows", verdicts
 
 
+def test_of_two_that_are_equally_exact_the_faster_is_taken(clock):
+    """The order of their sums differs, so one is a millionth closer: that must not decide."""
+
+    def closer(weight, bias):
+        return clock.maker("closer", lambda rows: 0.5 * rows)(weight, bias)
+
+    def faster(weight, bias):
+        product = clock.maker("faster", lambda rows: 0.48 * rows)(weight, bias)
+        return lambda x: (1 + 2e-6) * product(x)
+
+    for makers in ((closer, faster), (faster, closer)):
+        assert chosen(*makers)["faster"] == "taken for 1 row, 8 rows, 256 rows"
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_another_program_beside_it_changes_nothing(clock, seed):
     """Five of seven calls take up to a hundred times as long, others of each: who is fastest stays so."""
